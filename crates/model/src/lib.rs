@@ -1,0 +1,23 @@
+//! The words of lastref as types, and their JSON.
+//!
+//! An *object* (BPF map, program, link or BTF) has a *reference* count in the
+//! kernel. Each reference belongs to *holders*. [`Facts`] is what the readers
+//! found out about one object; [`Object`] is the same with what the ledger
+//! concluded. The field names of the JSON are a contract: see `docs/json.md`.
+//!
+//! No input or output happens here.
+
+mod holder;
+mod object;
+mod reference;
+mod snapshot;
+mod text;
+
+pub use holder::{Container, Holder, ObjectRef, Pin, Process};
+pub use object::{
+    BtfFacts, Detail, Facts, Kind, LinkFacts, MemorySource, Object, ObjectId, ParseObjectIdError,
+    ProgFacts, State,
+};
+pub use reference::{By, Reference};
+pub use snapshot::{CannotSee, ListReport, PidNamespace, ReleaseStep, Snapshot, WhyReport};
+pub use text::{decode, escape_controls, shell_quote};

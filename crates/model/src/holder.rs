@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Holder {
     /// A process with the object open in one of its descriptor tables, or mapped.
-    Process(Process),
+    Process(Box<Process>),
     /// A name in a bpffs.
     Pin(Pin),
     /// A map: a slot of an outer map, a program array's slot, a user of BTF.

@@ -1,1 +1,64 @@
-//! process
+//! What is read about a process from outside: `/proc` through an injectable root.
+//!
+//! [`Proc`] reads; the modules [`stat`], [`status`], [`cgroup`], [`mountinfo`],
+//! [`namespace`] and [`fdinfo`] parse, and know no file system. All input is
+//! hostile: names hold any byte, tables have any length. Every read is bounded,
+//! and bytes become text through [`model::decode`].
+//!
+//! What needs privilege: `stat`, `status`, `cgroup` and `mountinfo` are readable
+//! by everybody (unless `/proc` is mounted with `hidepid`); `exe`, `ns/*`, `fd`
+//! and `fdinfo` of another user's process need `CAP_SYS_PTRACE`
+//! (`ptrace_may_access`, mode `PTRACE_MODE_READ_FSCREDS`).
+
+mod bpffs;
+pub mod cgroup;
+mod describe;
+mod error;
+mod fd;
+pub mod fdinfo;
+mod host;
+pub mod mountinfo;
+pub mod namespace;
+mod namespaces;
+mod read;
+pub mod stat;
+pub mod status;
+
+pub use error::Error;
+pub use fd::{FdInfo, FdObject};
+pub use mountinfo::{BpffsMount, BpffsMounts};
+pub use namespaces::{MountNamespace, MountNamespaces};
+
+use std::path::{Path, PathBuf};
+
+/// The proc file system, at `/proc` or wherever a test or a container has it.
+///
+/// Where a method takes a `pid`, a thread's id does too: `/proc/TID` exists for
+/// every thread, though it is not listed.
+#[derive(Debug, Clone)]
+pub struct Proc {
+    root: PathBuf,
+}
+
+impl Proc {
+    /// The one at `/proc`.
+    pub fn new() -> Self {
+        Self::with_root("/proc")
+    }
+
+    /// One that is mounted elsewhere, or a folder that looks like one.
+    pub fn with_root(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Where it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+}
+
+impl Default for Proc {
+    fn default() -> Self {
+        Self::new()
+    }
+}

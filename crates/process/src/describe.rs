@@ -1,0 +1,72 @@
+//! A process, described.
+
+use crate::read::{ProcessDir, SMALL};
+use crate::{Error, Proc, cgroup, stat, status};
+use model::{Process, decode};
+
+/// How many threads are tried for one that lives, behind a dead main thread.
+const THREADS: usize = 64;
+
+impl Proc {
+    /// Name, executable, start, cgroup and container of a process; `fds` is left
+    /// empty and `tid` unset.
+    ///
+    /// A field that cannot be read is `None`: `exe` also for kernel threads and
+    /// zombies, which have none, and without the privilege to see it. Behind a
+    /// main thread that has exited, `exe` and `cgroup` come from a thread that
+    /// lives. If the process exits meanwhile, what was read so far is the answer.
+    ///
+    /// # Errors
+    /// The process is gone, there is no `/proc`, or not even the name can be read.
+    pub fn describe(&self, pid: u32) -> Result<Process, Error> {
+        let dir = self.process_dir(pid)?;
+        let mut buf = Vec::new();
+        let mut process = Process {
+            pid,
+            ..Process::default()
+        };
+
+        // `stat` has the name too (the same bytes as in `comm`): a file less to open.
+        let mut living_thread = None;
+        dir.read("stat", SMALL, &mut buf)
+            .map_err(|errno| dir.error("stat", errno))?;
+        if let Some(stat) = stat::parse(&buf) {
+            process.comm = decode(stat.comm);
+            process.start_ticks = Some(stat.start_ticks);
+            if stat.is_dead() && stat.threads > 1 {
+                living_thread = find_living_thread(&dir, pid);
+            }
+        } else {
+            dir.read("comm", SMALL, &mut buf)
+                .map_err(|errno| dir.error("comm", errno))?;
+            process.comm = decode(buf.strip_suffix(b"\n").unwrap_or(&buf));
+        }
+
+        if dir.read("status", SMALL, &mut buf).is_ok() {
+            process.ns_pid = status::ns_pid(&buf);
+        }
+
+        let of = |name: &str| match living_thread {
+            Some(tid) => format!("task/{tid}/{name}"),
+            None => name.to_owned(),
+        };
+        process.exe = dir.link(&of("exe")).ok().map(|target| decode(&target));
+        if dir.read(&of("cgroup"), SMALL, &mut buf).is_ok()
+            && let Some(membership) = cgroup::parse(&buf)
+        {
+            process.cgroup = Some(membership.path);
+            process.unit = membership.unit;
+            process.container = membership.container;
+        }
+        Ok(process)
+    }
+}
+
+/// A thread that still has its memory: the kernel takes `exe` from there
+/// (`proc_exe_link`), and shows `/` as the v1 cgroup of an exiting one
+/// (`proc_cgroup_show`).
+fn find_living_thread(dir: &ProcessDir, pid: u32) -> Option<u32> {
+    let threads = dir.threads().ok()?;
+    let mut others = threads.into_iter().filter(|&tid| tid != pid).take(THREADS);
+    others.find(|tid| dir.link(&format!("task/{tid}/exe")).is_ok())
+}

@@ -1,0 +1,79 @@
+//! Which object a descriptor is on.
+
+use crate::read::SMALL;
+use crate::{Error, Proc, fdinfo};
+use model::decode;
+use rustix::io::Errno;
+
+/// What a descriptor is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FdObject {
+    /// The map of this id.
+    Map(u32),
+    /// The program of this id.
+    Prog(u32),
+    /// The link of this id.
+    Link(u32),
+    /// The BTF of this id.
+    Btf(u32),
+    /// No BPF object: what `readlink` says, such as `socket:[4242]`.
+    Other(String),
+}
+
+/// A descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FdInfo {
+    /// What it is on.
+    pub object: FdObject,
+    /// Kernel memory of the map or program, in bytes, where the kernel says.
+    pub memlock: Option<u64>,
+}
+
+impl Proc {
+    /// Which object a descriptor of a process is on, as in `pid:4242/fd:9`. For a
+    /// thread with a descriptor table of its own, `pid` is the thread's id.
+    ///
+    /// # Errors
+    /// The process is gone, has no such descriptor, or may not be looked at.
+    pub fn fdinfo(&self, pid: u32, fd: u32) -> Result<FdInfo, Error> {
+        let dir = self.process_dir(pid)?;
+        let failed = |name: &str, errno| match errno {
+            Errno::NOENT if dir.exists() => Error::NotOpen { pid, fd },
+            errno => dir.error(name, errno),
+        };
+        let name = format!("fd/{fd}");
+        let link = dir.link(&name).map_err(|errno| failed(&name, errno))?;
+
+        // The names that the kernel passes to anon_inode_getfd in
+        // kernel/bpf/syscall.c and btf.c. No file can be called so: every other
+        // target begins with a slash or its own type.
+        let (key, object): (_, fn(u32) -> FdObject) = match link.as_slice() {
+            b"anon_inode:bpf-map" => ("map_id", FdObject::Map),
+            b"anon_inode:bpf-prog" => ("prog_id", FdObject::Prog),
+            b"anon_inode:bpf_link" => ("link_id", FdObject::Link),
+            b"anon_inode:btf" => ("btf_id", FdObject::Btf),
+            other => {
+                return Ok(FdInfo {
+                    object: FdObject::Other(decode(other)),
+                    memlock: None,
+                });
+            }
+        };
+        let name = format!("fdinfo/{fd}");
+        let mut buf = Vec::new();
+        dir.read(&name, SMALL, &mut buf)
+            .map_err(|errno| failed(&name, errno))?;
+        let id = fdinfo::value(&buf, key)
+            .and_then(|id| u32::try_from(id).ok())
+            .ok_or_else(|| {
+                dir.malformed(
+                    &name,
+                    "no object id in it: the descriptor may have just been reused; try again",
+                )
+            })?;
+        Ok(FdInfo {
+            object: object(id),
+            memlock: fdinfo::value(&buf, "memlock"),
+        })
+    }
+}

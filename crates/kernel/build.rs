@@ -1,0 +1,84 @@
+//! Compiles the walks, links them into one BPF object and generates its skeleton.
+
+use libbpf_cargo::SkeletonBuilder;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::{env, process::Command};
+
+const SOURCES: [&str; 6] = [
+    "src/bpf/shared.bpf.c",
+    "src/objects/objects.bpf.c",
+    "src/holders/files/files.bpf.c",
+    "src/holders/mappings/mappings.bpf.c",
+    "src/holders/pins/pins.bpf.c",
+    "src/holders/slots/slots.bpf.c",
+];
+
+fn main() {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let clang = clang();
+    println!("cargo:rerun-if-changed=src");
+    println!("cargo:rerun-if-env-changed=CLANG");
+
+    let walks = out.join("walks.bpf.o");
+    let mut linker = libbpf_rs::Linker::new(&walks).expect("a BPF linker");
+    for source in SOURCES {
+        let object = out
+            .join(Path::new(source).file_name().expect("a file name"))
+            .with_extension("o");
+        SkeletonBuilder::new()
+            .source(root.join(source))
+            .obj(&object)
+            .clang(&clang)
+            .clang_args(clang_args(&root))
+            .build()
+            .unwrap_or_else(|e| panic!("{source} does not compile:\n{e:#}"));
+        linker.add_file(&object).expect("the object links");
+    }
+    linker.link().expect("the walks link into one object");
+    SkeletonBuilder::new()
+        .obj(&walks)
+        .generate(out.join("walks.skel.rs"))
+        .expect("a skeleton");
+}
+
+/// `-mcpu` is pinned, as LLVM's default grew in version 20. v3 needs 5.1.
+fn clang_args(root: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = ["-mcpu=v3", "-Wall", "-Wextra", "-Werror"]
+        .into_iter()
+        .chain([
+            // Callbacks have parameters that they do not use.
+            "-Wno-unused-parameter",
+            "-Wno-unknown-warning-option",
+        ])
+        .map(OsString::from)
+        .collect();
+    args.push("-I".into());
+    args.push(root.join("src/bpf").into());
+    // <bpf/bpf_helpers.h>, of the libbpf that the program is linked with.
+    let libbpf = env::var_os("DEP_BPF_INCLUDE").expect("libbpf-sys tells where its headers are");
+    args.push("-I".into());
+    args.push(libbpf);
+    // Where Debian and Ubuntu keep <asm/types.h>.
+    let machine = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+    args.push(format!("-I/usr/include/{machine}-linux-gnu").into());
+    args
+}
+
+/// `$CLANG`, else the newest of those that the walks are known to build with.
+fn clang() -> PathBuf {
+    if let Some(clang) = env::var_os("CLANG") {
+        return clang.into();
+    }
+    ["clang-19", "clang-20", "clang-18", "clang-17", "clang"]
+        .iter()
+        .find(|name| {
+            Command::new(name)
+                .arg("--version")
+                .output()
+                .is_ok_and(|o| o.status.success())
+        })
+        .unwrap_or_else(|| panic!("no clang found: run `make deps`, or set CLANG"))
+        .into()
+}

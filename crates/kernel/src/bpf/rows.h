@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * What the walks write, as a stream of rows. Rust has these structs by
+ * generation, from the BTF of `struct rows` below (see shared.bpf.c).
+ *
+ * One run of an iterator program writes either all its rows or, where the
+ * kernel's buffer is full, none: bpf_seq_read() then drops them and runs the
+ * program again for the same element. State that outlives a run may therefore
+ * change only after the last row of that run was written.
+ */
+#ifndef LASTREF_ROWS_H
+#define LASTREF_ROWS_H
+
+#include "kernel.h"
+
+enum row_kind {
+	ROW_MAP = 1,
+	ROW_PROG,
+	ROW_USED_MAPS,
+	ROW_LINK,
+	ROW_BTF,
+	ROW_TEXT,
+	ROW_TASK,
+	ROW_MAP_FILE,
+	ROW_PROG_FILE,
+	ROW_LINK_FILE,
+	ROW_BTF_FILE,
+	ROW_ITER_FILE,
+	ROW_CALIBRATION,
+	ROW_SUPER_BLOCK,
+	ROW_INODE,
+	ROW_DENTRY,
+	ROW_SLOT,
+	ROW_MAPPING,
+	ROW_CUT,
+};
+
+/* Every row begins with this. `size` counts the whole row, a multiple of 8. */
+struct row {
+	u16 kind;
+	u16 size;
+	u32 n; /* what it is, the kind says */
+};
+
+/* A map. `row.n` is its id. */
+struct row_map {
+	struct row row;
+	u64 map;
+	u64 refcnt;
+	u64 usercnt;
+	u64 btf;
+	u64 inner_btf; /* of inner_map_meta, which holds a reference of its own */
+	u64 cgroup;    /* charged: key of ROW_TEXT rows */
+	s64 entries;   /* -1: the kernel keeps no number */
+	u32 type;
+	u32 key_size;
+	u32 value_size;
+	u32 max_entries;
+	u32 flags;
+	u32 buckets;   /* hashes: n_buckets */
+	u32 elem_size; /* hashes */
+	u32 pages;     /* ring buffers: nr_pages */
+	char name[BPF_OBJ_NAME_LEN];
+};
+
+/* A program. `row.n` is its id. */
+struct row_prog {
+	struct row row;
+	u64 prog;
+	u64 refcnt;
+	u64 btf;
+	u64 target; /* aux->dst_prog */
+	u32 type;
+	u32 expected_attach_type;
+	u32 pages;
+	u32 used_maps;
+	u8 tag[BPF_TAG_SIZE];
+	char name[BPF_OBJ_NAME_LEN];
+};
+
+/* The maps that the program in the row before uses. `row.n` is their number. */
+struct row_used_maps {
+	struct row row;
+	u64 maps[1];
+};
+
+/* A link. `row.n` is its id. */
+struct row_link {
+	struct row row;
+	u64 link;
+	u64 refcnt;
+	u64 prog;
+	u64 map;    /* iterator on a map, struct_ops, sockmap */
+	u64 target; /* tracing on a program */
+	u64 cgroup; /* key of ROW_TEXT rows */
+	u64 offset; /* uprobe */
+	u32 type;
+	u32 attach_type; /* ~0: the kernel does not say */
+	u32 netns;       /* inode number */
+	u32 ifindex;
+	u32 perf_type;
+	u32 hook; /* netfilter: pf << 16 | hooknum; multi links: their count */
+	u8 detached;
+	u8 pad[7];
+};
+
+/* A BTF object. `row.n` is its id. */
+struct row_btf {
+	struct row row;
+	u64 btf;
+	u32 refcnt;
+	u32 data_size;
+	u32 kernel_btf;
+	u32 pad;
+	char name[56];
+};
+
+enum text_kind {
+	TEXT_PROG_NAME = 1, /* of: the program */
+	TEXT_LINK_TARGET,   /* of: the link */
+	TEXT_LINK_GROUP,    /* of: the link */
+	TEXT_CGROUP,        /* of: the cgroup; leaf first, one row a component */
+	TEXT_DENTRY,        /* of: the dentry */
+};
+
+#define TEXT_MAX 256
+
+/* A string. `row.n` is a text_kind; `len` is at most TEXT_MAX. */
+struct row_text {
+	struct row row;
+	u64 of;
+	u32 len;
+	u32 pad;
+};
+
+/* The rows that follow are of this task, until the next. `row.n` is its tgid. */
+struct row_task {
+	struct row row;
+	u64 files; /* its descriptor table */
+	u32 tid;
+	u32 own_table; /* it is not the main thread, and has a table of its own */
+};
+
+/*
+ * A descriptor. `row.n` is its number. Its row ends before `file` where nobody
+ * else has that file: no other descriptor, mapping or message in flight.
+ */
+struct row_file {
+	struct row row;
+	u64 object;
+	u64 file;
+};
+
+/* An iterator file: the program it runs and the map it may walk. */
+struct row_iter_file {
+	struct row row;
+	u64 file;
+	u64 prog;
+	u64 map; /* first word of its private data: a map only if a map has that address */
+};
+
+/* A descriptor of our own. `row.n` is its number. */
+struct row_calibration {
+	struct row row;
+	u64 f_op;
+	u64 release;
+	u64 private_data;
+	u64 fs_type;
+	u32 level; /* of our pid namespace */
+	u32 pad;
+};
+
+/* A bpffs. */
+struct row_super_block {
+	struct row row;
+	u64 root; /* dentry */
+	u32 dev;  /* MKDEV of the kernel: major << 20 | minor */
+	u32 pad;
+};
+
+/* An inode of the bpffs in the row before. `row.n` is its mode. */
+struct row_inode {
+	struct row row;
+	u64 inode;
+	u64 object; /* i_private */
+	u64 ino;
+	u32 nlink;
+	u32 pad;
+};
+
+/* A name of the inode in the row before; a text row follows. `row.n`: unhashed. */
+struct row_dentry {
+	struct row row;
+	u64 dentry;
+	u64 parent;
+};
+
+/* Slots of a map that holds objects. `row.n` is how many. */
+struct row_slot {
+	struct row row;
+	u64 holder;
+	u64 object;
+};
+
+/* All of them, for the generator. */
+struct rows {
+	enum row_kind kind;
+	enum text_kind text_kind;
+	struct row_map map;
+	struct row_prog prog;
+	struct row_used_maps used_maps;
+	struct row_link link;
+	struct row_btf btf;
+	struct row_text text;
+	struct row_task task;
+	struct row_file file;
+	struct row_iter_file iter_file;
+	struct row_calibration calibration;
+	struct row_super_block super_block;
+	struct row_inode inode;
+	struct row_dentry dentry;
+	struct row_slot slot;
+};
+
+/* Writing */
+
+struct text_buffer {
+	struct row_text head;
+	char bytes[TEXT_MAX];
+};
+/* 512 bytes of stack do not hold it. One iterator of ours runs at a time. */
+extern struct text_buffer text_buffer;
+
+#define write_row(seq, value) bpf_seq_write(seq, &(value), sizeof(value))
+
+/* Writes the string at `from` as a text row. No string, no row. */
+static __always_inline long write_text(struct seq_file *seq, u32 what, u64 of, const void *from)
+{
+	struct text_buffer *b = &text_buffer;
+	long n;
+	u32 size;
+
+	n = bpf_probe_read_kernel_str(b->bytes, TEXT_MAX, from);
+	if (n <= 1 || n > TEXT_MAX)
+		return 0;
+	size = (sizeof(b->head) + n + 7) & ~7u;
+	if (size > sizeof(*b))
+		return 0;
+	b->head.row.kind = ROW_TEXT;
+	b->head.row.size = size;
+	b->head.row.n = what;
+	b->head.of = of;
+	b->head.len = n - 1;
+	return bpf_seq_write(seq, b, size);
+}
+
+/* Addresses of what was written last: neighbours often share it. */
+struct last_written {
+	u64 btf;
+	u64 cgroup;
+	u64 files;
+	u32 pid;
+	u32 tgid;
+};
+extern struct last_written last;
+
+static __always_inline long write_btf(struct seq_file *seq, struct btf *btf)
+{
+	struct row_btf r = {};
+
+	if (!btf || (u64)btf == last.btf)
+		return 0;
+	r.row.kind = ROW_BTF;
+	r.row.size = sizeof(r);
+	r.row.n = BPF_CORE_READ(btf, id);
+	r.btf = (u64)btf;
+	r.refcnt = BPF_CORE_READ(btf, refcnt.refs.counter);
+	r.data_size = BPF_CORE_READ(btf, data_size);
+	r.kernel_btf = BPF_CORE_READ(btf, kernel_btf);
+	BPF_CORE_READ_STR_INTO(&r.name, btf, name);
+	return write_row(seq, r);
+}
+
+#define CGROUP_DEPTH 24
+
+/* Writes the cgroup's path, leaf first. */
+static __always_inline long write_cgroup(struct seq_file *seq, struct cgroup *cgroup)
+{
+	struct kernfs_node *kn;
+	long err = 0;
+	int i;
+
+	if (!cgroup || (u64)cgroup == last.cgroup)
+		return 0;
+	kn = BPF_CORE_READ(cgroup, kn);
+	for (i = 0; i < CGROUP_DEPTH && kn; i++) {
+		struct kernfs_node *parent;
+
+		if (bpf_core_field_exists(kn->__parent))
+			parent = BPF_CORE_READ(kn, __parent);
+		else
+			parent = BPF_CORE_READ(kn, parent);
+		/* The root has no name. */
+		if (parent)
+			err |= write_text(seq, TEXT_CGROUP, (u64)cgroup, BPF_CORE_READ(kn, name));
+		kn = parent;
+	}
+	return err;
+}
+
+#endif

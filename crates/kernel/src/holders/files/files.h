@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/* How a file is recognised as one of BPF's, and whose it is. */
+#ifndef LASTREF_FILES_H
+#define LASTREF_FILES_H
+
+#include "rows.h"
+
+/* Learned from descriptors of our own (calibration); never from kallsyms. */
+struct file_ops {
+	u64 map, prog, link, btf, iter;
+	/*
+	 * Links that can be polled have another table since v6.12
+	 * (bpf_link_fops_poll), with the same release function. 0: not learned.
+	 */
+	u64 link_release;
+	u32 level; /* of our pid namespace: pids are written as it sees them */
+};
+extern struct file_ops file_ops;
+
+static __always_inline u32 bpf_file_kind(struct file *file)
+{
+	u64 f_op = (u64)file->f_op;
+
+	if (f_op == file_ops.map)
+		return ROW_MAP_FILE;
+	if (f_op == file_ops.prog)
+		return ROW_PROG_FILE;
+	if (f_op == file_ops.link)
+		return ROW_LINK_FILE;
+	if (f_op == file_ops.btf)
+		return ROW_BTF_FILE;
+	if (f_op == file_ops.iter)
+		return ROW_ITER_FILE;
+	if (file_ops.link_release && (u64)file->f_op->release == file_ops.link_release)
+		return ROW_LINK_FILE;
+	return 0;
+}
+
+static __always_inline u32 pid_in_our_namespace(struct task_struct *task)
+{
+	struct pid *pid = BPF_CORE_READ(task, thread_pid);
+	int nr = 0;
+
+	if (!pid || BPF_CORE_READ(pid, level) < file_ops.level)
+		return 0;
+	bpf_probe_read_kernel(&nr, sizeof(nr),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      file_ops.level * bpf_core_type_size(struct upid));
+	return nr;
+}
+
+/* Names the task, unless the row before was its too. */
+static __always_inline long write_task(struct seq_file *seq, struct task_struct *task)
+{
+	struct task_struct *leader;
+	struct row_task r = {};
+
+	if (task->pid == last.pid && task->tgid == last.tgid && (u64)task->files == last.files)
+		return 0;
+	leader = task->group_leader;
+	r.row.kind = ROW_TASK;
+	r.row.size = sizeof(r);
+	r.row.n = pid_in_our_namespace(leader);
+	r.files = (u64)task->files;
+	r.tid = pid_in_our_namespace(task);
+	/* A main thread that has exited has no table (exit_files): what its threads share was the process's. */
+	r.own_table = task != leader && leader->files && task->files != leader->files;
+	return write_row(seq, r);
+}
+
+static __always_inline void task_written(struct task_struct *task)
+{
+	last.pid = task->pid;
+	last.tgid = task->tgid;
+	last.files = (u64)task->files;
+}
+
+#endif

@@ -1,0 +1,253 @@
+//! Descriptors: every `struct file` on a BPF object that stands in a descriptor table.
+//!
+//! One `struct file` is one reference, however many descriptors share it (dup,
+//! fork, `SCM_RIGHTS`, `pidfd_getfd`). Nearly all files have one descriptor only;
+//! the walk sees that in the file's own count, and these are not looked up again.
+
+use crate::error::Error;
+use crate::rows::{Addr, Row, Rows, types};
+use crate::walks::{Walk, Walks};
+use model::Kind;
+use rustc_hash::FxHashMap;
+
+/// A descriptor table, of one process or more (`CLONE_FILES`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The process, in our pid namespace; 0 if it is not visible there.
+    pub pid: u32,
+    /// The thread, if the table is its own and not the main thread's.
+    pub tid: Option<u32>,
+    /// Other processes with the very same table (`clone(CLONE_FILES)`).
+    pub also: Vec<u32>,
+    /// Files that nobody else has: per object, their descriptors.
+    pub unshared: FxHashMap<Addr, Vec<u32>>,
+}
+
+/// A file that something else has too: another descriptor, a mapping, a message in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedFile {
+    /// The object it is on.
+    pub object: Addr,
+    /// Where it stands: index of the table, and descriptor.
+    pub at: Vec<(u32, u32)>,
+}
+
+/// An open iterator file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IterFile {
+    /// The program it runs.
+    pub prog: Addr,
+    /// The map it walks, if a map has this address.
+    pub map: Option<Addr>,
+    /// Where it stands: index of the table, and descriptor.
+    pub at: Vec<(u32, u32)>,
+}
+
+/// All descriptors on BPF objects.
+#[derive(Debug, Default)]
+pub struct Files {
+    /// Tables that have any.
+    pub tables: Vec<Table>,
+    /// Keyed by the file.
+    pub shared: FxHashMap<Addr, SharedFile>,
+    /// Keyed by the file.
+    pub iters: FxHashMap<Addr, IterFile>,
+    /// BTF that a descriptor leads to.
+    pub btfs: Vec<crate::objects::Btf>,
+    /// Kind of each object that a file is on.
+    pub kinds: FxHashMap<Addr, Kind>,
+    /// Descriptors seen.
+    pub descriptors: u64,
+}
+
+impl Walks {
+    /// Walks all descriptor tables of the pid namespace.
+    pub fn files(&mut self) -> Result<Files, Error> {
+        let mut reader = Reader::default();
+        self.run(Walk::Files, |rows| reader.read(rows))?;
+        Ok(reader.finish())
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    files: Files,
+    /// Tables by address; a table is seen once for each task that has it.
+    by_address: FxHashMap<u64, u32>,
+    /// The table that rows belong to; none while a table is seen again.
+    now: Option<u32>,
+    /// The object of the row before, and the descriptors on it in this table.
+    run: Option<(Addr, Vec<u32>)>,
+}
+
+impl Reader {
+    fn read(&mut self, rows: Rows<'_>) {
+        for row in rows {
+            const MAP: u16 = types::row_kind::ROW_MAP_FILE.0 as u16;
+            const PROG: u16 = types::row_kind::ROW_PROG_FILE.0 as u16;
+            const LINK: u16 = types::row_kind::ROW_LINK_FILE.0 as u16;
+            const BTF: u16 = types::row_kind::ROW_BTF_FILE.0 as u16;
+            const ITER: u16 = types::row_kind::ROW_ITER_FILE.0 as u16;
+            const TASK: u16 = types::row_kind::ROW_TASK.0 as u16;
+            const BTF_INFO: u16 = types::row_kind::ROW_BTF.0 as u16;
+            match row.head.kind {
+                MAP => self.file(Kind::Map, &row),
+                PROG => self.file(Kind::Prog, &row),
+                LINK => self.file(Kind::Link, &row),
+                BTF => self.file(Kind::Btf, &row),
+                ITER => self.iter(&row),
+                TASK => self.task(&row.as_type()),
+                BTF_INFO => self.files.btfs.push(crate::objects::Btf::from_row(&row.as_type())),
+                _ => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn file(&mut self, kind: Kind, row: &Row<'_>) {
+        let Some(now) = self.now else { return };
+        let file: types::row_file = row.as_type();
+        let object = Addr(file.object);
+        let fd = file.row.n;
+        self.files.descriptors += 1;
+        if file.file != 0 {
+            self.files.kinds.insert(object, kind);
+            self.files
+                .shared
+                .entry(Addr(file.file))
+                .or_insert_with(|| SharedFile {
+                    object,
+                    at: Vec::with_capacity(1),
+                })
+                .at
+                .push((now, fd));
+            return;
+        }
+        match &mut self.run {
+            Some((same, fds)) if *same == object => fds.push(fd),
+            _ => {
+                self.end_run();
+                self.files.kinds.insert(object, kind);
+                let fds = self.files.tables[now as usize]
+                    .unshared
+                    .remove(&object)
+                    .unwrap_or_default();
+                self.run = Some((object, fds));
+                self.push_to_run(fd);
+            }
+        }
+    }
+
+    fn push_to_run(&mut self, fd: u32) {
+        if let Some((_, fds)) = &mut self.run {
+            fds.push(fd);
+        }
+    }
+
+    /// Puts the descriptors that were gathered for one object into the table.
+    fn end_run(&mut self) {
+        if let (Some((object, fds)), Some(now)) = (self.run.take(), self.now) {
+            self.files.tables[now as usize].unshared.insert(object, fds);
+        }
+    }
+
+    fn iter(&mut self, row: &Row<'_>) {
+        let Some(now) = self.now else { return };
+        let file: types::row_iter_file = row.as_type();
+        self.files.descriptors += 1;
+        self.files
+            .iters
+            .entry(Addr(file.file))
+            .or_insert_with(|| IterFile {
+                prog: Addr(file.prog),
+                map: Addr::new(file.map),
+                at: Vec::new(),
+            })
+            .at
+            .push((now, file.row.n));
+    }
+
+    fn task(&mut self, task: &types::row_task) {
+        self.end_run();
+        let pid = task.row.n;
+        if let Some(&seen) = self.by_address.get(&task.files) {
+            // Threads of a process whose main thread is gone show one table again and
+            // again; a process with CLONE_FILES is one more holder of all that is in it.
+            let table = &mut self.files.tables[seen as usize];
+            if table.pid != pid && !table.also.contains(&pid) {
+                table.also.push(pid);
+            }
+            self.now = None;
+            return;
+        }
+        let index = self.files.tables.len() as u32;
+        self.by_address.insert(task.files, index);
+        self.files.tables.push(Table {
+            pid,
+            tid: (task.own_table != 0).then_some(task.tid),
+            also: Vec::new(),
+            unshared: FxHashMap::default(),
+        });
+        self.now = Some(index);
+    }
+
+    fn finish(mut self) -> Files {
+        self.end_run();
+        self.files
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<T: Copy>(value: &T, length: usize) -> Vec<u8> {
+        // SAFETY: the rows are structs of integers without padding.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), length) }.to_vec()
+    }
+
+    fn task(pid: u32, tid: u32, files: u64) -> Vec<u8> {
+        let mut row = types::row_task { files, tid, ..Default::default() };
+        row.row = types::row { kind: types::row_kind::ROW_TASK.0 as u16, size: 24, n: pid };
+        bytes(&row, 24)
+    }
+
+    fn file(fd: u32, object: u64, file: u64) -> Vec<u8> {
+        let size = if file == 0 { 16 } else { 24 };
+        let mut row = types::row_file { object, file, ..Default::default() };
+        row.row = types::row { kind: types::row_kind::ROW_MAP_FILE.0 as u16, size, n: fd };
+        bytes(&row, size as usize)
+    }
+
+    fn read(rows: &[Vec<u8>]) -> Files {
+        let mut reader = Reader::default();
+        reader.read(Rows(&rows.concat()));
+        reader.finish()
+    }
+
+    #[test]
+    fn descriptors_are_gathered_by_object_also_when_objects_alternate() {
+        let files = read(&[task(7, 7, 1), file(3, 100, 0), file(4, 200, 0), file(5, 100, 0)]);
+        assert_eq!(files.tables[0].unshared[&Addr(100)], [3, 5]);
+        assert_eq!(files.tables[0].unshared[&Addr(200)], [4]);
+    }
+
+    #[test]
+    fn a_shared_file_is_one_with_two_places() {
+        let files = read(&[task(7, 7, 1), file(3, 100, 9), task(8, 8, 2), file(5, 100, 9)]);
+        assert_eq!(files.shared[&Addr(9)].at, [(0, 3), (1, 5)]);
+    }
+
+    #[test]
+    fn a_table_seen_twice_counts_once() {
+        // Two threads behind a dead main thread, then a process made with CLONE_FILES.
+        let files = read(&[
+            task(7, 8, 1), file(3, 100, 0),
+            task(7, 9, 1), file(3, 100, 0),
+            task(20, 20, 1), file(3, 100, 0),
+        ]);
+        assert_eq!(files.tables.len(), 1);
+        assert_eq!(files.tables[0].unshared[&Addr(100)], [3]);
+        assert_eq!(files.tables[0].also, [20]);
+    }
+}

@@ -1,0 +1,114 @@
+//! The kernel's numbers in the field's words: those of bpftool.
+
+use crate::rows::types;
+use std::ffi::CStr;
+
+/// A word of libbpf's tables, which grow with libbpf, or the number.
+fn word(number: u32, table: unsafe extern "C" fn(u32) -> *const std::os::raw::c_char) -> Option<&'static str> {
+    // SAFETY: libbpf answers null or a string constant for any number.
+    let word = unsafe { table(number) };
+    if word.is_null() {
+        return None;
+    }
+    // SAFETY: a C string that lives as long as the program.
+    unsafe { CStr::from_ptr(word) }.to_str().ok()
+}
+
+fn word_or_number(
+    number: u32,
+    table: unsafe extern "C" fn(u32) -> *const std::os::raw::c_char,
+) -> String {
+    word(number, table).map_or_else(|| format!("type_{number}"), str::to_owned)
+}
+
+/// `enum bpf_map_type` in words: `hash`, `array`, `ringbuf` …
+pub fn map_type(number: u32) -> String {
+    word_or_number(number, libbpf_sys::libbpf_bpf_map_type_str)
+}
+
+/// `enum bpf_prog_type` in words: `kprobe`, `xdp`, `tracing` …
+pub fn prog_type(number: u32) -> String {
+    word_or_number(number, libbpf_sys::libbpf_bpf_prog_type_str)
+}
+
+/// `enum bpf_link_type` in words: `cgroup`, `raw_tracepoint`, `iter` …
+pub fn link_type(number: u32) -> String {
+    word_or_number(number, libbpf_sys::libbpf_bpf_link_type_str)
+}
+
+/// `enum bpf_attach_type` in words: `cgroup_inet_ingress`, `trace_fentry` …
+pub(crate) fn attach_type(number: u32) -> Option<&'static str> {
+    if number == u32::MAX {
+        return None;
+    }
+    word(number, libbpf_sys::libbpf_bpf_attach_type_str)
+}
+
+/// What the kernel tells about a link's target, in pieces.
+pub(crate) struct LinkWords<'a> {
+    pub target: Option<&'a str>,
+    pub group: Option<&'a str>,
+    pub cgroup: Option<String>,
+}
+
+/// What a link is attached to: `raw_tracepoint:sys_enter`, `cgroup:/a`, `dev:eth0@netns:4026531840` …
+pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Option<String> {
+    let target = words.target;
+    let many = |kind: &str| Some(format!("{kind}:{} places", row.hook));
+    match row.r#type {
+        libbpf_sys::BPF_LINK_TYPE_RAW_TRACEPOINT => target.map(|t| format!("raw_tracepoint:{t}")),
+        libbpf_sys::BPF_LINK_TYPE_TRACING => target.map(|t| format!("function:{t}")),
+        libbpf_sys::BPF_LINK_TYPE_CGROUP => words.cgroup.as_ref().map(|c| format!("cgroup:{c}")),
+        libbpf_sys::BPF_LINK_TYPE_ITER => target.map(|t| format!("iter:{t}")),
+        libbpf_sys::BPF_LINK_TYPE_NETNS => (row.netns != 0).then(|| format!("netns:{}", row.netns)),
+        libbpf_sys::BPF_LINK_TYPE_XDP
+        | libbpf_sys::BPF_LINK_TYPE_TCX
+        | libbpf_sys::BPF_LINK_TYPE_NETKIT => target.map(|t| format!("dev:{t}@netns:{}", row.netns)),
+        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => perf_target(row.perf_type, words),
+        libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => many("kprobe"),
+        libbpf_sys::BPF_LINK_TYPE_UPROBE_MULTI => match target {
+            Some(file) => Some(format!("uprobe:{file}, {} places", row.hook)),
+            None => many("uprobe"),
+        },
+        libbpf_sys::BPF_LINK_TYPE_NETFILTER => Some(format!(
+            "netfilter:{}/{}@netns:{}",
+            protocol_family(row.hook >> 16),
+            netfilter_hook(row.hook & 0xffff),
+            row.netns
+        )),
+        _ => None,
+    }
+}
+
+/// A perf link's event. Tracepoints have a system and a name; what
+/// `perf_event_open` made a probe of, the probe's name.
+fn perf_target(perf_type: u32, words: &LinkWords<'_>) -> Option<String> {
+    const PERF_TYPE_TRACEPOINT: u32 = 2;
+    match (words.group, words.target) {
+        (Some(group), Some(name)) if perf_type == PERF_TYPE_TRACEPOINT => {
+            Some(format!("tracepoint:{group}/{name}"))
+        }
+        (Some("kprobes"), Some(name)) => Some(format!("kprobe:{name}")),
+        (Some("uprobes"), _) => Some("uprobe".to_owned()),
+        (_, Some(name)) => Some(format!("perf_event:{name}")),
+        _ => Some(format!("perf_event:type {perf_type}")),
+    }
+}
+
+/// `NFPROTO_*` (include/uapi/linux/netfilter.h).
+fn protocol_family(number: u32) -> String {
+    match number {
+        2 => "ipv4".into(),
+        10 => "ipv6".into(),
+        n => format!("family {n}"),
+    }
+}
+
+/// `enum nf_inet_hooks`.
+fn netfilter_hook(number: u32) -> String {
+    const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
+    HOOKS.get(number as usize).map_or_else(|| format!("hook {number}"), |h| (*h).to_owned())
+}
+
+/// `BPF_LINK_TYPE_STRUCT_OPS`
+pub const STRUCT_OPS_LINK: u32 = libbpf_sys::BPF_LINK_TYPE_STRUCT_OPS;

@@ -1,0 +1,371 @@
+//! Loads the iterator programs, learns how BPF's files look, and runs walks.
+
+use crate::error::{Error, Needs};
+use crate::rows::{Rows, generated, types};
+use crate::sys;
+use generated::{WalksSkel, WalksSkelBuilder};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{AsRawLibbpf, PrintLevel};
+use model::{Kind, ObjectId};
+use rustc_hash::FxHashSet;
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Mutex;
+
+/// The walks. Each is one iterator program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Walk {
+    /// All maps.
+    Maps,
+    /// All programs.
+    Progs,
+    /// All links (5.19).
+    Links,
+    /// All descriptor tables.
+    Files,
+    /// All memory mappings.
+    Mappings,
+    /// All inodes of all bpffs.
+    Pins,
+    /// What stands in maps that hold objects.
+    Slots,
+}
+
+impl Walk {
+    /// For messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Maps => "maps",
+            Self::Progs => "programs",
+            Self::Links => "links",
+            Self::Files => "descriptors",
+            Self::Mappings => "mappings",
+            Self::Pins => "pins",
+            Self::Slots => "slots",
+        }
+    }
+}
+
+/// Those that every sweep runs. The others are loaded when they are first wanted.
+const EVERY_SWEEP: [Walk; 4] = [Walk::Maps, Walk::Progs, Walk::Links, Walk::Files];
+const STAGED: [Walk; 3] = [Walk::Pins, Walk::Slots, Walk::Mappings];
+
+/// Ids of the objects that this process made in order to look.
+pub type Own = FxHashSet<ObjectId>;
+
+/// The loaded walks.
+pub struct Walks {
+    every_sweep: Loaded,
+    staged: Option<Loaded>,
+    own: Own,
+    /// What our own descriptors taught us.
+    file_ops: types::file_ops,
+    /// Address of procfs's `struct file_system_type`.
+    fs_type: u64,
+    has_links: bool,
+}
+
+impl std::fmt::Debug for Walks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Walks").finish_non_exhaustive()
+    }
+}
+
+impl Walks {
+    /// Loads what every sweep needs. Needs `CAP_BPF` and `CAP_PERFMON`, and a
+    /// kernel with BTF and BPF iterators.
+    pub fn load() -> Result<Self, Error> {
+        let (every_sweep, has_links) = match Loaded::new(&EVERY_SWEEP) {
+            Ok(loaded) => (loaded, true),
+            // No link iterator before 5.19 (2f5f33ae7f0a "bpf: Add bpf_link iterator").
+            Err(error) if error.needs() == Needs::Other => {
+                let others = [Walk::Maps, Walk::Progs, Walk::Files];
+                (Loaded::new(&others).map_err(|_| error)?, false)
+            }
+            Err(error) => return Err(error),
+        };
+        let mut walks = Self {
+            own: Own::default(),
+            every_sweep,
+            staged: None,
+            file_ops: types::file_ops::default(),
+            fs_type: 0,
+            has_links,
+        };
+        walks.every_sweep.own_objects(&mut walks.own);
+        walks.calibrate()?;
+        Ok(walks)
+    }
+
+    /// What this process made in order to look.
+    pub fn own(&self) -> &Own {
+        &self.own
+    }
+
+    /// Whether this kernel can show links (5.19).
+    pub fn has_links(&self) -> bool {
+        self.has_links
+    }
+
+    /// The id of the program that walks `walk`. While it runs, its own count
+    /// has two more: its link's and its open file's.
+    pub fn program_id(&self, walk: Walk) -> Option<u32> {
+        sys::prog_id(self.every_sweep.program(walk)).ok()
+    }
+
+    /// How deep our pid namespace lies; 0 is the initial one.
+    pub fn pid_namespace_level(&self) -> u32 {
+        self.file_ops.level
+    }
+
+    /// Runs one walk; `each` gets its rows, many at a time. `info` says over
+    /// what, for iterators that need it.
+    pub(crate) fn run(
+        &mut self,
+        walk: Walk,
+        mut each: impl FnMut(Rows<'_>),
+    ) -> Result<(), Error> {
+        let loaded = if EVERY_SWEEP.contains(&walk) {
+            &mut self.every_sweep
+        } else {
+            Self::staged(&mut self.staged, &mut self.own, self.file_ops)?
+        };
+        loaded.bss().last = types::last_written::default();
+        let ticks = matches!(walk, Walk::Pins | Walk::Slots)
+            .then(|| sys::iter_over_map(loaded.skel.maps.ticks.as_fd()));
+        let program = loaded.program(walk);
+        let fail = |source| Error::Walk {
+            walk: walk.name(),
+            source,
+        };
+        let link = sys::iter_link(program, ticks).map_err(fail)?;
+        if let Ok(id) = sys::link_id(link.as_fd()) {
+            self.own.insert(ObjectId {
+                kind: Kind::Link,
+                id,
+            });
+        }
+        let file = sys::iter_create(link.as_fd()).map_err(fail)?;
+        read_rows(file, &mut each).map_err(fail)
+    }
+
+    /// The global variables of the object that has `Pins`, `Slots` and `Mappings`.
+    pub(crate) fn staged_bss(&mut self) -> Result<&mut types::bss, Error> {
+        Ok(Self::staged(&mut self.staged, &mut self.own, self.file_ops)?.bss())
+    }
+
+    pub(crate) fn procfs_type(&self) -> u64 {
+        self.fs_type
+    }
+
+    fn staged<'a>(
+        staged: &'a mut Option<Loaded>,
+        own: &mut Own,
+        file_ops: types::file_ops,
+    ) -> Result<&'a mut Loaded, Error> {
+        if staged.is_none() {
+            let mut loaded = Loaded::new(&STAGED)?;
+            loaded.bss().file_ops = file_ops;
+            loaded.own_objects(own);
+            *staged = Some(loaded);
+        }
+        Ok(staged.as_mut().expect("it was just put there"))
+    }
+
+    /// Reads what our own descriptors look like to the kernel. A table of file
+    /// operations is believed only as far as a file of ours has it.
+    fn calibrate(&mut self) -> Result<(), Error> {
+        let failed = |source| Error::Walk {
+            walk: "lastref's own descriptors",
+            source,
+        };
+        let proc = File::open("/proc").ok();
+        let loaded = &mut self.every_sweep;
+        loaded.bss().calibrating = true;
+        let program = loaded.program(Walk::Files);
+        // Restricted to ourselves where the kernel can (6.1); the program checks it anyway.
+        let link = sys::iter_link(program, Some(sys::iter_over_process(std::process::id())))
+            .or_else(|_| sys::iter_link(program, None))
+            .map_err(failed)?;
+        let file = sys::iter_create(link.as_fd()).map_err(failed)?;
+        if let Ok(id) = sys::link_id(link.as_fd()) {
+            self.own.insert(ObjectId {
+                kind: Kind::Link,
+                id,
+            });
+        }
+        let samples = Samples {
+            map: loaded.skel.maps.bss.as_fd().as_raw_fd(),
+            prog: program.as_raw_fd(),
+            link: link.as_raw_fd(),
+            btf: loaded.btf_fd(),
+            iter: file.as_raw_fd(),
+            proc: proc.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+        };
+        let mut seen = Vec::new();
+        read_rows(file, &mut |rows| {
+            seen.extend(rows.map(|row| row.as_type::<types::row_calibration>()));
+        })
+        .map_err(failed)?;
+        let (file_ops, fs_type) = samples.learn(&seen)?;
+        self.file_ops = file_ops;
+        self.fs_type = fs_type;
+        self.every_sweep.bss().file_ops = file_ops;
+        self.every_sweep.bss().calibrating = false;
+        Ok(())
+    }
+}
+
+/// Descriptors of ours, one of each kind that is to be recognised.
+struct Samples {
+    map: i32,
+    prog: i32,
+    link: i32,
+    btf: i32,
+    iter: i32,
+    proc: i32,
+}
+
+impl Samples {
+    fn learn(&self, seen: &[types::row_calibration]) -> Result<(types::file_ops, u64), Error> {
+        let find = |fd: i32| seen.iter().find(|s| s.row.n.cast_signed() == fd && fd >= 0);
+        let f_op = |fd, why| match find(fd) {
+            Some(s) if s.f_op != 0 && s.private_data != 0 => Ok(*s),
+            _ => Err(Error::Calibration(why)),
+        };
+        let map = f_op(self.map, "its own map was not among them")?;
+        let prog = f_op(self.prog, "its own program was not among them")?;
+        let link = f_op(self.link, "its own link was not among them")?;
+        let btf = f_op(self.btf, "its own BTF was not among them")?;
+        let iter = f_op(self.iter, "its own iterator was not among them")?;
+        let tables: FxHashSet<u64> = [map, prog, link, btf, iter].iter().map(|s| s.f_op).collect();
+        if tables.len() != 5 {
+            return Err(Error::Calibration("two kinds of file look the same"));
+        }
+        let file_ops = types::file_ops {
+            map: map.f_op,
+            prog: prog.f_op,
+            link: link.f_op,
+            btf: btf.f_op,
+            iter: iter.f_op,
+            link_release: link.release,
+            level: map.level,
+            ..types::file_ops::default()
+        };
+        Ok((file_ops, find(self.proc).map_or(0, |s| s.fs_type)))
+    }
+}
+
+/// Reads an iterator to its end.
+fn read_rows(file: OwnedFd, each: &mut dyn FnMut(Rows<'_>)) -> io::Result<()> {
+    use std::io::Read as _;
+    // The kernel's own buffer has 8 pages (bpf_seq_read): with as much room, no row is cut.
+    let mut buffer = vec![0u8; 64 * 1024];
+    let mut file = File::from(file);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => each(Rows(&buffer[..length])),
+            // After a million elements without output (MAX_ITER_OBJECTS) it wants to be called again.
+            Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => {}
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// One instance of the BPF object, with some of its programs loaded.
+struct Loaded {
+    skel: WalksSkel<'static>,
+}
+
+impl Loaded {
+    fn new(walks: &[Walk]) -> Result<Self, Error> {
+        static LOG: Mutex<String> = Mutex::new(String::new());
+        fn keep(_: PrintLevel, message: String) {
+            if let Ok(mut log) = LOG.lock() {
+                log.push_str(&message);
+            }
+        }
+        libbpf_rs::set_print(Some((PrintLevel::Warn, keep)));
+        let fail = |error: &libbpf_rs::Error| {
+            let log = LOG.lock().map(|mut l| std::mem::take(&mut *l));
+            load_error(error, log.unwrap_or_default())
+        };
+        // Lives as long as the process, which loads two of these at most.
+        let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+        let mut open = WalksSkelBuilder::default()
+            .open(storage)
+            .map_err(|e| fail(&e))?;
+        let progs = &mut open.progs;
+        progs.maps.set_autoload(walks.contains(&Walk::Maps));
+        progs.progs.set_autoload(walks.contains(&Walk::Progs));
+        progs.links.set_autoload(walks.contains(&Walk::Links));
+        progs.files.set_autoload(walks.contains(&Walk::Files));
+        progs.mappings.set_autoload(walks.contains(&Walk::Mappings));
+        progs.pins.set_autoload(walks.contains(&Walk::Pins));
+        progs.slots.set_autoload(walks.contains(&Walk::Slots));
+        let skel = open.load().map_err(|e| fail(&e))?;
+        Ok(Self { skel })
+    }
+
+    fn bss(&mut self) -> &mut types::bss {
+        self.skel
+            .maps
+            .bss_data
+            .as_deref_mut()
+            .expect("libbpf maps .bss when it loads the object")
+    }
+
+    fn program(&self, walk: Walk) -> BorrowedFd<'_> {
+        let progs = &self.skel.progs;
+        match walk {
+            Walk::Maps => progs.maps.as_fd(),
+            Walk::Progs => progs.progs.as_fd(),
+            Walk::Links => progs.links.as_fd(),
+            Walk::Files => progs.files.as_fd(),
+            Walk::Mappings => progs.mappings.as_fd(),
+            Walk::Pins => progs.pins.as_fd(),
+            Walk::Slots => progs.slots.as_fd(),
+        }
+    }
+
+    fn btf_fd(&self) -> i32 {
+        // SAFETY: the object is loaded and lives as long as the skeleton.
+        unsafe { libbpf_sys::bpf_object__btf_fd(self.skel.object().as_libbpf_object().as_ptr()) }
+    }
+
+    fn own_objects(&self, own: &mut Own) {
+        let mut add = |kind, id: io::Result<u32>| own.extend(id.ok().map(|id| ObjectId { kind, id }));
+        for map in self.skel.object().maps() {
+            add(Kind::Map, sys::map_id(map.as_fd()));
+        }
+        for prog in self.skel.object().progs() {
+            if prog.autoload() {
+                add(Kind::Prog, sys::prog_id(prog.as_fd()));
+            }
+        }
+        let btf = self.btf_fd();
+        if btf >= 0 {
+            // SAFETY: the descriptor belongs to the object, which outlives this call.
+            add(Kind::Btf, sys::btf_id(unsafe { BorrowedFd::borrow_raw(btf) }));
+        }
+    }
+}
+
+fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
+    let needs = if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
+        Needs::KernelBtf
+    } else if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+        Needs::Capabilities
+    } else {
+        Needs::Other
+    };
+    Error::Load {
+        needs,
+        source: io::Error::other(format!("{error:#}")),
+        log,
+    }
+}

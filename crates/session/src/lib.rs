@@ -1,1 +1,25 @@
-//! session
+//! Runs sweeps: joins what the kernel's walks and `/proc` tell into accounts.
+//!
+//! A *pass* is one run over the iterators. A *sweep* is as many passes as the
+//! accounts need to settle, at most three ([`Sweeper::sweep`]). The walks that
+//! cost more (pins, slots, mappings) run only while an account has a remainder
+//! that they could explain: the ledger says which.
+
+mod details;
+mod join;
+mod name;
+mod paths;
+mod people;
+mod sweep;
+
+pub use name::{NameError, resolve};
+pub use kernel::Needs;
+pub use sweep::{Sweep, Sweeper};
+
+/// Why no sweep could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The walks could not be loaded or run.
+    #[error(transparent)]
+    Kernel(#[from] kernel::Error),
+}

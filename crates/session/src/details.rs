@@ -1,0 +1,216 @@
+//! What the kernel's walks tell of an object, in the model's words.
+
+use kernel::{Addr, Btf, Link, Map, Objects, Prog, names};
+use model::{BtfFacts, Detail, Facts, Kind, LinkFacts, MemorySource, ObjectId, ProgFacts};
+use rustc_hash::FxHashMap;
+
+/// Facts of every object, without references yet. `btfs` are those that only a
+/// descriptor leads to.
+pub fn facts(objects: &Objects, btfs: &[Btf]) -> Vec<(Addr, Facts)> {
+    let ids = ids(objects);
+    let id = |addr: &Addr| ids.get(addr).map(|i| i.id);
+    let mut all = Vec::with_capacity(
+        objects.maps.len() + objects.progs.len() + objects.links.len() + objects.btfs.len(),
+    );
+    all.extend(objects.maps.iter().map(|m| (m.addr, of_map(m))));
+    for prog in &objects.progs {
+        let maps = prog.maps.iter().filter_map(id).collect();
+        all.push((prog.addr, of_prog(prog, maps)));
+    }
+    for link in &objects.links {
+        let prog_id = link.prog.as_ref().and_then(id);
+        all.push((link.addr, of_link(link, prog_id)));
+    }
+    let known: FxHashMap<Addr, ()> = objects.btfs.iter().map(|b| (b.addr, ())).collect();
+    all.extend(objects.btfs.iter().map(|b| (b.addr, of_btf(b))));
+    let mut seen = known;
+    for btf in btfs {
+        if seen.insert(btf.addr, ()).is_none() {
+            all.push((btf.addr, of_btf(btf)));
+        }
+    }
+    all
+}
+
+/// Ids by address.
+pub fn ids(objects: &Objects) -> FxHashMap<Addr, ObjectId> {
+    let of = |kind| move |(addr, id)| (addr, ObjectId { kind, id });
+    let maps = objects.maps.iter().map(|m| (m.addr, m.id)).map(of(Kind::Map));
+    let progs = objects.progs.iter().map(|p| (p.addr, p.id)).map(of(Kind::Prog));
+    let links = objects.links.iter().map(|l| (l.addr, l.id)).map(of(Kind::Link));
+    maps.chain(progs).chain(links).collect()
+}
+
+fn base(kind: Kind, id: u32, name: &str, type_name: String, refcnt: u64, detail: Detail) -> Facts {
+    Facts {
+        kind,
+        id: Some(id),
+        name: name.to_owned(),
+        type_name,
+        refcnt: Some(refcnt),
+        usercnt: None,
+        references: Vec::new(),
+        own: false,
+        memory_bytes: None,
+        memory_source: None,
+        entries: None,
+        max_entries: None,
+        charged_to: None,
+        unreadable: Vec::new(),
+        detail,
+    }
+}
+
+fn of_map(map: &Map) -> Facts {
+    let type_name = names::map_type(map.map_type);
+    let mut facts = base(Kind::Map, map.id, &map.name, type_name, map.refcnt, Detail::Map {});
+    facts.usercnt = Some(map.usercnt);
+    facts.memory_bytes = map.memory;
+    facts.memory_source = map.memory.map(|_| MemorySource::Computed);
+    facts.entries = map.entries;
+    facts.max_entries = Some(map.max_entries);
+    facts.charged_to.clone_from(&map.charged_to);
+    if map.memory.is_none() {
+        facts.unreadable.push(format!("{NO_FORMULA}{}", facts.type_name));
+    }
+    if map.charged_to.is_none() {
+        let why = "charged_to: its memory is charged to no cgroup";
+        facts.unreadable.push(why.into());
+    }
+    facts
+}
+
+const NO_FORMULA: &str = "memory_bytes: no descriptor tells it, and no formula is known for type ";
+
+/// Memory of a map as a holder's fdinfo tells it.
+pub fn set_memory(facts: &mut Facts, bytes: u64) {
+    facts.memory_bytes = Some(bytes);
+    facts.memory_source = Some(MemorySource::Fdinfo);
+    facts.unreadable.retain(|why| !why.starts_with(NO_FORMULA));
+}
+
+fn of_prog(prog: &Prog, maps: Vec<u32>) -> Facts {
+    use std::fmt::Write as _;
+    let tag = prog.tag.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    let detail = Detail::Prog(ProgFacts {
+        tag,
+        maps,
+        attached: false,
+    });
+    let type_name = names::prog_type(prog.prog_type);
+    let mut facts = base(Kind::Prog, prog.id, &prog.name, type_name, prog.refcnt, detail);
+    facts.memory_bytes = Some(prog.memory);
+    facts.memory_source = Some(MemorySource::Computed);
+    let why = "charged_to: the kernel does not keep who loaded a program";
+    facts.unreadable.push(why.into());
+    if prog.maps_cut {
+        let why = "maps: it uses more maps than were read";
+        facts.unreadable.push(why.into());
+    }
+    facts
+}
+
+fn of_link(link: &Link, prog_id: Option<u32>) -> Facts {
+    let detail = Detail::Link(LinkFacts {
+        prog_id,
+        target: link.target.clone(),
+        attach_type: link.attach_type.clone(),
+        detached: link.detached,
+    });
+    let type_name = names::link_type(link.link_type);
+    let mut facts = base(Kind::Link, link.id, "", type_name, link.refcnt, detail);
+    let why = "memory_bytes: the kernel keeps no account of a link's memory";
+    facts.unreadable.push(why.into());
+    facts
+}
+
+fn of_btf(btf: &Btf) -> Facts {
+    let detail = Detail::Btf(BtfFacts {
+        kernel_btf: btf.kernel_btf,
+    });
+    let type_name = btf_type(btf.kernel_btf, &btf.name).to_owned();
+    let mut facts = base(Kind::Btf, btf.id, &btf.name, type_name, btf.refcnt, detail);
+    facts.memory_bytes = Some(u64::from(btf.data_size));
+    facts.memory_source = Some(MemorySource::Computed);
+    if btf.kernel_btf {
+        facts.refcnt = None;
+        facts.unreadable.push("refcnt: the kernel itself uses its BTF".into());
+    }
+    facts
+}
+
+fn btf_type(kernel_btf: bool, name: &str) -> &'static str {
+    match (kernel_btf, name) {
+        (true, "vmlinux") => "vmlinux",
+        (true, _) => "module",
+        (false, _) => "user",
+    }
+}
+
+/// BTF that no iterator led to, from its own info.
+pub fn of_other_btf(btf: &kernel::KernelBtf) -> Facts {
+    let detail = Detail::Btf(BtfFacts {
+        kernel_btf: btf.kernel_btf,
+    });
+    let type_name = btf_type(btf.kernel_btf, &btf.name).to_owned();
+    let mut facts = base(Kind::Btf, btf.id, &btf.name, type_name, 0, detail);
+    facts.refcnt = None;
+    facts.memory_bytes = Some(u64::from(btf.data_size));
+    facts.memory_source = Some(MemorySource::Computed);
+    facts.unreadable.push(if btf.kernel_btf {
+        "refcnt: the kernel itself uses its BTF".into()
+    } else {
+        "refcnt: no map, program or descriptor leads to it".into()
+    });
+    facts
+}
+
+/// Marks a program as attached.
+pub fn set_attached(facts: &mut Facts) {
+    if let Detail::Prog(prog) = &mut facts.detail {
+        prog.attached = true;
+    }
+}
+
+/// Names the object that a link is attached to, unless its target is known by name.
+pub fn set_target(facts: &mut Facts, on: ObjectId) {
+    if let Detail::Link(link) = &mut facts.detail {
+        link.target = Some(match link.target.take() {
+            Some(target) => format!("{target}@{on}"),
+            None => on.to_string(),
+        });
+    }
+}
+
+/// Counts at one moment, to be compared with another.
+pub struct Counts(FxHashMap<Addr, (u32, u64, Option<u64>)>);
+
+impl Counts {
+    pub fn new(objects: &Objects) -> Self {
+        let maps = objects.maps.iter();
+        let maps = maps.map(|m| (m.addr, (m.id, m.refcnt, Some(m.usercnt))));
+        let progs = objects.progs.iter().map(|p| (p.addr, (p.id, p.refcnt, None)));
+        let links = objects.links.iter().map(|l| (l.addr, (l.id, l.refcnt, None)));
+        let btfs = objects.btfs.iter().map(|b| (b.addr, (b.id, b.refcnt, None)));
+        Self(maps.chain(progs).chain(links).chain(btfs).collect())
+    }
+
+    /// Whether the object was there then.
+    pub fn has(&self, addr: Addr) -> bool {
+        self.0.contains_key(&addr)
+    }
+
+    /// Whether the object had the same counts then. BTF that no object leads to
+    /// is read once only.
+    pub fn same(&self, addr: Addr, now: &Facts) -> bool {
+        match self.0.get(&addr) {
+            Some(&(id, refcnt, usercnt)) => {
+                Some(id) == now.id && Some(refcnt) == now.refcnt && usercnt == now.usercnt
+            }
+            None => now.kind == Kind::Btf,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Pins as people name them: the path under which some process sees them.
+
+use kernel::holders::pins::{PinnedInode, Pins};
+use model::{CannotSee, Pin};
+use process::{BpffsMount, MountNamespace, Proc};
+
+/// Where each bpffs is mounted, in every mount namespace that a process is in.
+pub struct Mounts {
+    /// Our own namespace first, then by rising inode number.
+    seen: Vec<(MountNamespace, BpffsMount)>,
+}
+
+impl Mounts {
+    /// Reads the mount tables; only called if there is a pin.
+    pub fn read(proc: &Proc, cannot_see: &mut Vec<CannotSee>) -> Self {
+        let mut seen = Vec::new();
+        match proc.mount_namespaces() {
+            Ok(mut namespaces) => {
+                namespaces.list.sort_by_key(|n| !n.own);
+                if namespaces.unreadable > 0 {
+                    cannot_see.push(CannotSee {
+                        what: format!(
+                            "under which paths {} processes see pins",
+                            namespaces.unreadable
+                        ),
+                        why: "their mount namespace may not be read".into(),
+                        needs: "CAP_SYS_PTRACE".into(),
+                    });
+                }
+                for namespace in namespaces.list {
+                    // A process that is gone meanwhile sees nothing.
+                    if let Ok(table) = proc.bpffs_mounts(namespace.pid) {
+                        seen.extend(table.mounts.into_iter().map(|mount| (namespace, mount)));
+                    }
+                }
+            }
+            Err(error) => cannot_see.push(CannotSee {
+                what: "under which paths processes see pins".into(),
+                why: error.to_string(),
+                needs: "mount -t proc proc /proc".into(),
+            }),
+        }
+        Self { seen }
+    }
+
+    /// A pin, by the first path that leads to it.
+    pub fn pin(&self, inode: &PinnedInode) -> Pin {
+        let mut found: Option<(&MountNamespace, Vec<String>)> = None;
+        for (namespace, mount) in &self.seen {
+            if mount.device != inode.device {
+                continue;
+            }
+            let paths: Vec<_> = inode.paths.iter().filter_map(|p| under(mount, p)).collect();
+            match &found {
+                // A bind mount may show only some of the names.
+                Some((_, best)) if best.len() >= paths.len() => {}
+                _ if paths.is_empty() => {}
+                _ => found = Some((namespace, paths)),
+            }
+            if found.as_ref().is_some_and(|(_, p)| p.len() == inode.paths.len()) {
+                break;
+            }
+        }
+        let (mut paths, mount_namespace, enter_pid) = match found {
+            Some((namespace, paths)) => (
+                paths,
+                Some(namespace.inode),
+                (!namespace.own).then_some(namespace.pid),
+            ),
+            None => {
+                let (major, minor) = inode.device;
+                let inside = |p: &String| format!("(bpffs {major}:{minor}){p}");
+                (inode.paths.iter().map(inside).collect(), None, None)
+            }
+        };
+        let path = if paths.is_empty() {
+            let (major, minor) = inode.device;
+            format!("(bpffs {major}:{minor}) inode {}", inode.ino)
+        } else {
+            paths.remove(0)
+        };
+        Pin {
+            path,
+            mount_namespace,
+            enter_pid,
+            also: paths,
+            unlinked: inode.unlinked,
+        }
+    }
+}
+
+/// Where a path inside a bpffs appears under one of its mounts.
+fn under(mount: &BpffsMount, path: &str) -> Option<String> {
+    let rest = if mount.root == "/" {
+        path
+    } else {
+        path.strip_prefix(&mount.root).filter(|rest| rest.starts_with('/'))?
+    };
+    Some(format!("{}{rest}", mount.mount_point.trim_end_matches('/')))
+}
+
+/// All pins with their names, in the order of the walk.
+pub fn name_all(pins: &Pins, mounts: &Mounts) -> Vec<Pin> {
+    pins.inodes.iter().map(|inode| mounts.pin(inode)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(root: &str, mount_point: &str) -> BpffsMount {
+        BpffsMount {
+            device: (0, 39),
+            mount_point: mount_point.into(),
+            root: root.into(),
+        }
+    }
+
+    #[test]
+    fn a_bind_mount_shows_what_is_below_its_root() {
+        let whole = mount("/", "/sys/fs/bpf");
+        let part = mount("/pods/a", "/run/bpf");
+        assert_eq!(under(&whole, "/pods/a/x").as_deref(), Some("/sys/fs/bpf/pods/a/x"));
+        assert_eq!(under(&part, "/pods/a/x").as_deref(), Some("/run/bpf/x"));
+        assert_eq!(under(&part, "/pods/ab/x"), None);
+        assert_eq!(under(&mount("/", "/"), "/x").as_deref(), Some("/x"));
+    }
+}

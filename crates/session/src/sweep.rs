@@ -1,0 +1,293 @@
+//! A sweep: as many passes as the accounts need, at most three.
+
+use crate::join::{self, Pass};
+use crate::people::People;
+use crate::{Error, details, paths};
+use kernel::holders::mappings::MappedFile;
+use kernel::holders::pins::Pins;
+use kernel::holders::slots::Slots;
+use kernel::{Addr, Objects, Walk, Walks};
+use ledger::{Ledger, Reading, Sight};
+use model::{CannotSee, Kind, ObjectId, Pin, PidNamespace, Snapshot};
+use process::Proc;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::time::Instant;
+
+const PASSES: u32 = 3;
+
+/// Runs sweeps. The walks are loaded once.
+#[derive(Debug)]
+pub struct Sweeper {
+    walks: Walks,
+    proc: Proc,
+}
+
+/// The result of a sweep.
+#[derive(Debug)]
+pub struct Sweep {
+    /// What the sweep says of itself.
+    pub snapshot: Snapshot,
+    /// The accounts.
+    pub ledger: Ledger,
+    /// Pinned objects by device and inode number.
+    pub(crate) pinned: FxHashMap<((u32, u32), u64), ObjectId>,
+}
+
+impl Sweeper {
+    /// Loads the walks. Needs `CAP_BPF` and `CAP_PERFMON`, and a kernel with BTF
+    /// and BPF iterators.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self {
+            walks: Walks::load()?,
+            proc: Proc::new(),
+        })
+    }
+
+    /// Where processes are read.
+    pub fn proc(&self) -> &Proc {
+        &self.proc
+    }
+
+    /// Counts everything once, or until the accounts settle.
+    pub fn sweep(&mut self) -> Result<Sweep, Error> {
+        let begun = Instant::now();
+        let time = jiff::Timestamp::now().to_string();
+        let mut cannot_see = Vec::new();
+        let sight = self.sight(&mut cannot_see);
+        let proc = self.proc.clone();
+        let mut people = People::new(&proc);
+        let mut staged = Staged::default();
+
+        let mut before = self.walks.objects()?;
+        let mut previous: Option<Ledger> = None;
+        let mut passes = 0;
+        let (ledger, after) = loop {
+            passes += 1;
+            let files = self.walks.files()?;
+            staged.again(&mut self.walks, &before, &proc, &mut cannot_see)?;
+            let mut after = self.walks.objects()?;
+            let mut ledger = self.close(
+                &before, &after, &files, &staged, &mut people, &sight, previous.as_ref(), &mut cannot_see,
+            );
+            // What is left of an account says which of the costly walks are wanted.
+            while staged.want(&ledger) {
+                staged.again(&mut self.walks, &after, &proc, &mut cannot_see)?;
+                after = self.walks.objects()?;
+                ledger = self.close(
+                    &before, &after, &files, &staged, &mut people, &sight, previous.as_ref(), &mut cannot_see,
+                );
+            }
+            let moving = ledger.objects().iter().any(|o| !o.settled && !o.facts.own);
+            if !moving || passes == PASSES {
+                break (ledger, after);
+            }
+            previous = Some(ledger);
+            before = after;
+        };
+
+        people.cannot_see(&mut cannot_see);
+        let pinned = staged.pins.as_ref().map(|pins| join::pinned(pins, &after));
+        let snapshot = Snapshot {
+            time,
+            boot_id: proc.boot_id().ok(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            pid_namespace: match self.walks.pid_namespace_level() {
+                0 => PidNamespace::Host,
+                _ => PidNamespace::Child,
+            },
+            passes,
+            seconds: begun.elapsed().as_secs_f64(),
+            staged_walks: staged.names(),
+            cannot_see: unique(cannot_see),
+        };
+        Ok(Sweep {
+            snapshot,
+            ledger,
+            pinned: pinned.unwrap_or_default(),
+        })
+    }
+
+    /// How far we can look.
+    fn sight(&self, cannot_see: &mut Vec<CannotSee>) -> Sight {
+        if !self.walks.has_links() {
+            cannot_see.push(CannotSee {
+                what: "links, and what they hold".into(),
+                why: "this kernel has no iterator over links".into(),
+                needs: "kernel ≥ 5.19".into(),
+            });
+        }
+        if self.walks.pid_namespace_level() > 0 {
+            let why = "lastref runs in a child pid namespace";
+            cannot_see.push(CannotSee {
+                what: "descriptors and mappings of processes outside this pid namespace".into(),
+                why: why.into(),
+                needs: "hostPID".into(),
+            });
+            return Sight {
+                holders_out_of_sight: Some(why.into()),
+            };
+        }
+        Sight::default()
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one call site in two places, all of it the state of a sweep")]
+    fn close(
+        &self,
+        before: &Objects,
+        after: &Objects,
+        files: &kernel::holders::files::Files,
+        staged: &Staged,
+        people: &mut People<'_>,
+        sight: &Sight,
+        previous: Option<&Ledger>,
+        cannot_see: &mut Vec<CannotSee>,
+    ) -> Ledger {
+        let pass = Pass {
+            before,
+            after,
+            files,
+            pins: staged.pins.as_ref().map(|pins| (pins, staged.pin_names.as_slice())),
+            slots: staged.slots.as_ref(),
+            mappings: staged.mappings.as_ref(),
+            own: self.walks.own(),
+            own_pid: std::process::id(),
+            prog_walker: self.walks.program_id(Walk::Progs),
+        };
+        let mut readings = pass.readings(people);
+        self.other_btf(&mut readings, cannot_see);
+        self.memory(&mut readings);
+        Ledger::close(readings, sight, previous)
+    }
+
+    /// BTF that no iterated object leads to: it is opened, asked and closed.
+    fn other_btf(&self, readings: &mut Vec<Reading>, cannot_see: &mut Vec<CannotSee>) {
+        let known: FxHashSet<u32> = readings
+            .iter()
+            .filter(|r| r.facts.kind == Kind::Btf)
+            .filter_map(|r| r.facts.id)
+            .collect();
+        match kernel::kernel_btfs(|id| known.contains(&id)) {
+            Ok(btfs) => readings.extend(btfs.iter().map(|btf| Reading {
+                facts: details::of_other_btf(btf),
+                steady: true,
+            })),
+            Err(error) => cannot_see.push(CannotSee {
+                what: "BTF of vmlinux and modules".into(),
+                why: format!("BPF_BTF_GET_NEXT_ID: {error}"),
+                needs: "CAP_SYS_ADMIN".into(),
+            }),
+        }
+    }
+
+    /// Memory of maps whose formula is not known, from a holder's fdinfo.
+    fn memory(&self, readings: &mut [Reading]) {
+        /// Each costs 5 µs; what is beyond stays null, with the reason.
+        const MAX: usize = 1000;
+        let unknown = readings
+            .iter_mut()
+            .filter(|r| r.facts.kind == Kind::Map && r.facts.memory_bytes.is_none());
+        for reading in unknown.take(MAX) {
+            let found = descriptor_of(&reading.facts)
+                .and_then(|(pid, fd)| self.proc.fdinfo(pid, fd).ok())
+                .filter(|info| matches!(info.object, process::FdObject::Map(id) if Some(id) == reading.facts.id))
+                .and_then(|info| info.memlock);
+            if let Some(bytes) = found {
+                details::set_memory(&mut reading.facts, bytes);
+            }
+        }
+    }
+}
+
+/// A process and its descriptor on the object.
+fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
+    let holders = facts.references.iter().flat_map(|r| &r.holders);
+    holders
+        .filter_map(|holder| match holder {
+            model::Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
+            _ => None,
+        })
+        .next()
+}
+
+/// The walks that run only where a remainder asks for them.
+#[derive(Default)]
+struct Staged {
+    want_pins: bool,
+    wanted: ledger::Walks,
+    pins: Option<Pins>,
+    pin_names: Vec<Pin>,
+    slots: Option<Slots>,
+    mappings: Option<FxHashMap<Addr, MappedFile>>,
+}
+
+impl Staged {
+    /// Notes which walks the ledger asks for. True if there is a new one.
+    fn want(&mut self, ledger: &Ledger) -> bool {
+        let new = ledger.walks_wanted(self.wanted);
+        let pins = !self.want_pins && remainder(ledger);
+        self.want_pins |= pins;
+        self.wanted.slots |= new.slots;
+        // A pin is the cheaper explanation: mappings wait until pins are counted.
+        let mappings = new.mappings && !pins;
+        self.wanted.mappings |= mappings;
+        pins || new.slots || mappings
+    }
+
+    /// Runs all that were wanted so far, anew.
+    fn again(
+        &mut self,
+        walks: &mut Walks,
+        objects: &Objects,
+        proc: &Proc,
+        cannot_see: &mut Vec<CannotSee>,
+    ) -> Result<(), Error> {
+        if self.want_pins {
+            match walks.pins() {
+                Ok(pins) => {
+                    if !pins.inodes.is_empty() {
+                        let mounts = paths::Mounts::read(proc, cannot_see);
+                        self.pin_names = paths::name_all(&pins, &mounts);
+                    }
+                    self.pins = Some(pins);
+                }
+                Err(kernel::Error::Calibration(why)) => cannot_see.push(CannotSee {
+                    what: "pins".into(),
+                    why: why.into(),
+                    needs: "mount -t proc proc /proc".into(),
+                }),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.wanted.slots {
+            self.slots = Some(walks.slots(objects.maps.iter())?);
+        }
+        if self.wanted.mappings {
+            self.mappings = Some(walks.mappings()?);
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> Vec<String> {
+        let ran = [
+            (self.want_pins, Walk::Pins),
+            (self.wanted.slots, Walk::Slots),
+            (self.wanted.mappings, Walk::Mappings),
+        ];
+        let ran = ran.into_iter().filter(|&(ran, _)| ran);
+        ran.map(|(_, walk)| walk.name().to_owned()).collect()
+    }
+}
+
+/// A pin could explain what is left of a map's, program's or link's account.
+fn remainder(ledger: &Ledger) -> bool {
+    ledger.objects().iter().any(|object| {
+        let pinnable = object.facts.kind != Kind::Btf && !object.facts.own;
+        pinnable && object.facts.refcnt.is_some_and(|n| n > object.explained)
+    })
+}
+
+fn unique(mut list: Vec<CannotSee>) -> Vec<CannotSee> {
+    list.sort();
+    list.dedup();
+    list
+}

@@ -1,0 +1,217 @@
+//! The command line.
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::time::Duration;
+
+/// Who still holds your eBPF objects, why, and how to make them let go.
+#[derive(Debug, Parser)]
+#[command(name = "lastref", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 answered, nothing found; 1 the condition of --fail-on holds;
+2 wrong arguments, no such object, or an error; 3 the question could not be
+answered (no privilege, no kernel support), or not in full with --strict.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List BPF objects: reference counts, who holds them, their state
+    Ls(LsArgs),
+    /// Account for every reference of one object, what keeps it, how to let it go
+    Why(WhyArgs),
+    /// Known leaks, reproduced for real
+    Lab(LabArgs),
+    /// The process that a lab scenario runs in
+    #[command(hide = true)]
+    LabChild(LabChildArgs),
+}
+
+/// Options that mean the same everywhere.
+#[derive(Debug, ClapArgs)]
+pub struct Common {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "json", hide = true)]
+    pub format: Format,
+    /// Exit with 3 if anything could not be seen
+    #[arg(long)]
+    pub strict: bool,
+}
+
+impl Common {
+    pub fn is_json(&self) -> bool {
+        self.json || self.format == Format::Json
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LsArgs {
+    /// Only this kind of object
+    #[arg(value_enum)]
+    pub kind: Option<ListKind>,
+    /// Only objects that this process holds, directly or through others
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// Only objects whose name matches
+    #[arg(long, value_name = "GLOB", value_parser = parse_glob)]
+    pub name: Option<glob::Pattern>,
+    /// Only objects of this type (hash, kprobe, cgroup …)
+    #[arg(long = "type", value_name = "TYPE")]
+    pub type_name: Option<String>,
+    /// Only objects in this state
+    #[arg(long, value_name = "STATE", value_parser = parse_state)]
+    pub state: Option<model::State>,
+    /// Only objects that nothing but pins keeps: --state orphan-pin
+    #[arg(long, conflicts_with = "state")]
+    pub orphans: bool,
+    /// Only objects with unexplained references
+    #[arg(long)]
+    pub unexplained: bool,
+    /// Only objects held from, or charged to, this cgroup or one below it
+    #[arg(long, value_name = "CGROUP")]
+    pub cgroup: Option<String>,
+    /// Also the objects that lastref made in order to look
+    #[arg(long)]
+    pub own: bool,
+    /// Sort by id, name, type, refs, unexplained, memory or state
+    #[arg(long, value_name = "BY")]
+    pub sort: Option<view::Sort>,
+    /// One line for objects that are alike, also where there are few
+    #[arg(long, overrides_with = "no_group")]
+    pub group: bool,
+    /// One line for each object, however many
+    #[arg(long, overrides_with = "group")]
+    pub no_group: bool,
+    /// Exit with 1 if a listed object is an orphan, or has unexplained references
+    #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
+    pub fail_on: Vec<FailOn>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListKind {
+    Maps,
+    Progs,
+    Links,
+    Btf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    Orphan,
+    Unexplained,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct WhyArgs {
+    /// map:17, prog:5, link:3, btf:9, map:NAME, a path in a bpffs, or pid:4242/fd:9
+    pub object: String,
+    /// Exit with 1 if it is an orphan, or has unexplained references
+    #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
+    pub fail_on: Vec<FailOn>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabArgs {
+    #[command(subcommand)]
+    pub command: LabCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LabCommand {
+    /// List the scenarios
+    List,
+    /// Run one
+    Run(LabRunArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabRunArgs {
+    /// Which one; `lastref lab list` lists them
+    pub scenario: String,
+    /// Descriptors leaked a second
+    #[arg(long, default_value_t = 10.0, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub rate: f64,
+    /// Stop leaking after this many, and stay
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// End after this long (30s, 5m); otherwise at Ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabChildArgs {
+    /// For the scenario
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub rest: Vec<std::ffi::OsString>,
+}
+
+fn parse_glob(text: &str) -> Result<glob::Pattern, String> {
+    glob::Pattern::new(text).map_err(|e| format!("{e}; a glob has *, ? and [abc]"))
+}
+
+fn parse_state(text: &str) -> Result<model::State, String> {
+    let mut all = model::State::ALL.into_iter();
+    all.find(|s| s.as_str() == text).ok_or_else(|| {
+        let names = model::State::ALL.map(model::State::as_str).join(", ");
+        format!("expected one of {names}")
+    })
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
+        _ => Err("expected a number above 0, at most 1000000".into()),
+    }
+}
+
+/// `30s`, `5m`, `2h`, `500ms`; a bare number is seconds.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit {
+        "ms" => 0.001,
+        "" | "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a duration such as 500ms, 30s, 5m or 2h".into()),
+    };
+    let number: f64 = number.parse().map_err(|_| "expected a duration such as 30s".to_owned())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        for bad in ["", "s", "-1s", "1d", "1e400", "1..2s", "9999999999999999999999h"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Exit codes: the same for every command.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+/// How a command ended, short of an error of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Answered; nothing found.
+    Clean,
+    /// Answered, and the condition that was asked for holds.
+    Found,
+    /// Answered in part, and `--strict` wants all.
+    Partial,
+}
+
+/// The words on the command line were fine in form, but name nothing (exit 2).
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Arguments that clap refused, or `--help`.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe while printing help is no error.
+    let _ = error.print();
+    if error.use_stderr() {
+        ExitCode::from(2)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// Prints an error, if there was one, and chooses the exit code.
+pub fn report(answer: anyhow::Result<Answer>) -> ExitCode {
+    let error = match answer {
+        Ok(Answer::Clean) => return ExitCode::SUCCESS,
+        Ok(Answer::Found) => return ExitCode::from(1),
+        Ok(Answer::Partial) => return ExitCode::from(3),
+        Err(error) => error,
+    };
+    if is_closed_pipe(&error) {
+        return ExitCode::SUCCESS;
+    }
+    let text = model::escape_controls(&format!("{error:#}")).replace("\\n", "\n");
+    eprintln!("lastref: {}", text.trim_end());
+    if let Some(session::Error::Kernel(kernel)) = error.downcast_ref::<session::Error>() {
+        eprintln!("lastref: it would take {}", kernel.needs().as_str());
+        if let Some(log) = kernel.log() {
+            eprintln!("{}", model::escape_controls(&log).replace("\\n", "\n"));
+        }
+        return ExitCode::from(3);
+    }
+    ExitCode::from(2)
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}

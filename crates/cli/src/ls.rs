@@ -1,0 +1,117 @@
+//! `lastref ls`
+
+use crate::args::{FailOn, ListKind, LsArgs};
+use crate::exit::Answer;
+use crate::output;
+use ledger::Ledger;
+use model::{Holder, Kind, ListReport, Object, ObjectId, State};
+use session::Sweeper;
+
+pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
+    let sweep = Sweeper::new()?.sweep()?;
+    let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
+    let keep = keep(args, &sweep.ledger);
+    let mut objects = sweep.ledger.into_objects();
+    objects.retain(|o| keep(o) && (args.own || !o.facts.own));
+    let sort = args.sort.unwrap_or(view::Sort::Id);
+    view::sort(&mut objects, sort);
+    let found = args.fail_on.iter().any(|&condition| objects.iter().any(|o| fails(condition, o)));
+
+    let report = ListReport {
+        schema: ListReport::SCHEMA.into(),
+        snapshot: sweep.snapshot,
+        objects,
+    };
+    if args.common.is_json() {
+        output::json(&report)?;
+    } else {
+        let options = view::ListOptions {
+            grouped: match (args.group, args.no_group) {
+                (true, _) => view::Grouping::Always,
+                (_, true) => view::Grouping::Never,
+                _ => view::Grouping::Auto,
+            },
+            sort: args.sort,
+            show_own: args.own,
+            filtered: is_filtered(args),
+        };
+        let mut out = output::stdout();
+        view::list(&report, &options, &output::style(), &mut out).map_err(output::write_error)?;
+        output::finish(out)?;
+    }
+    Ok(match (partial, found) {
+        (true, _) => Answer::Partial,
+        (_, true) => Answer::Found,
+        _ => Answer::Clean,
+    })
+}
+
+/// Whether an object meets a condition of `--fail-on`. What has not settled is
+/// not unexplained.
+pub fn fails(condition: FailOn, object: &Object) -> bool {
+    match condition {
+        FailOn::Orphan => object.state == State::OrphanPin,
+        FailOn::Unexplained => object.settled && object.unexplained.is_some_and(|n| n > 0),
+    }
+}
+
+fn is_filtered(args: &LsArgs) -> bool {
+    args.kind.is_some()
+        || args.pid.is_some()
+        || args.name.is_some()
+        || args.type_name.is_some()
+        || args.state.is_some()
+        || args.orphans
+        || args.unexplained
+        || args.cgroup.is_some()
+}
+
+/// All filters of the command line as one.
+fn keep<'a>(args: &'a LsArgs, ledger: &Ledger) -> impl Fn(&Object) -> bool + use<'a> {
+    let held = args.pid.map(|pid| held_by(ledger, pid));
+    let state = if args.orphans { Some(State::OrphanPin) } else { args.state };
+    move |object| {
+        let facts = &object.facts;
+        let kind = match args.kind {
+            None => true,
+            Some(ListKind::Maps) => facts.kind == Kind::Map,
+            Some(ListKind::Progs) => facts.kind == Kind::Prog,
+            Some(ListKind::Links) => facts.kind == Kind::Link,
+            Some(ListKind::Btf) => facts.kind == Kind::Btf,
+        };
+        kind && held.as_ref().is_none_or(|held| facts.object_id().is_some_and(|id| held.contains(&id)))
+            && args.name.as_ref().is_none_or(|glob| glob.matches(&facts.name))
+            && args.type_name.as_ref().is_none_or(|t| *t == facts.type_name)
+            && state.is_none_or(|s| s == object.state)
+            && (!args.unexplained || fails(FailOn::Unexplained, object))
+            && args.cgroup.as_ref().is_none_or(|c| in_cgroup(object, c))
+    }
+}
+
+/// Objects that a process holds: with a descriptor or mapping of its own, or
+/// through a program, link or map that it holds.
+fn held_by(ledger: &Ledger, pid: u32) -> std::collections::HashSet<ObjectId> {
+    let is_it = |holder: &Holder| matches!(holder, Holder::Process(p) if p.pid == pid);
+    let objects = ledger.objects().iter();
+    objects
+        .filter(|object| {
+            let mut direct = object.facts.references.iter().flat_map(|r| &r.holders);
+            direct.any(is_it) || object.kept_by.iter().any(is_it)
+        })
+        .filter_map(|object| object.facts.object_id())
+        .collect()
+}
+
+/// Held from this cgroup or one below it, or charged to it.
+fn in_cgroup(object: &Object, cgroup: &str) -> bool {
+    let cgroup = cgroup.trim_end_matches('/');
+    let below = |path: &str| {
+        path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let holders = object.facts.references.iter().flat_map(|r| &r.holders);
+    let mut holders = holders.chain(&object.kept_by);
+    object.facts.charged_to.as_deref().is_some_and(below)
+        || holders.any(|holder| {
+            matches!(holder, Holder::Process(p) if p.cgroup.as_deref().is_some_and(below))
+        })
+}

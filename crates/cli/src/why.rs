@@ -1,0 +1,45 @@
+//! `lastref why`
+
+use crate::args::WhyArgs;
+use crate::exit::{Answer, Usage};
+use crate::{ls, output};
+use anyhow::Context as _;
+use model::WhyReport;
+use session::Sweeper;
+
+/// So many chains are listed at most.
+const CHAINS: usize = 1000;
+
+pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
+    let mut sweeper = Sweeper::new()?;
+    let sweep = sweeper.sweep()?;
+    let id = session::resolve(&sweep, sweeper.proc(), &args.object)
+        .map_err(|error| Usage(error.to_string()))?;
+    let object = sweep.ledger.get(id).context("the object is gone")?.clone();
+    let chains = sweep.ledger.chains(id, CHAINS);
+    let plan = sweep.ledger.release_plan(id);
+    let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
+    let found = args.fail_on.iter().any(|&condition| ls::fails(condition, &object));
+
+    let report = WhyReport {
+        schema: WhyReport::SCHEMA.into(),
+        snapshot: sweep.snapshot,
+        object,
+        chains: chains.chains,
+        chains_cut: chains.cut,
+        to_release: plan.steps,
+        caveats: plan.caveats,
+    };
+    if args.common.is_json() {
+        output::json(&report)?;
+    } else {
+        let mut out = output::stdout();
+        view::why(&report, &output::style(), &mut out).map_err(output::write_error)?;
+        output::finish(out)?;
+    }
+    Ok(match (partial, found) {
+        (true, _) => Answer::Partial,
+        (_, true) => Answer::Found,
+        _ => Answer::Clean,
+    })
+}

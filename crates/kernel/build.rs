@@ -1,7 +1,11 @@
 //! Compiles the walks, links them into one BPF object and generates its skeleton.
 
 use libbpf_cargo::SkeletonBuilder;
+use libbpf_rs::btf::Btf;
+use libbpf_rs::btf::types::Composite;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, process::Command};
 
@@ -41,6 +45,31 @@ fn main() {
         .obj(&walks)
         .generate(out.join("walks.skel.rs"))
         .expect("a skeleton");
+    std::fs::write(out.join("wanted.rs"), wanted(&walks)).expect("OUT_DIR can be written");
+}
+
+/// The structs that the walks declare, with their fields, for `core_btf.rs`.
+fn wanted(object: &Path) -> String {
+    let btf = Btf::from_path(object).expect("the object has BTF");
+    let mut structs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for composite in btf.type_by_kind::<Composite<'_>>() {
+        let name = composite.name().map(|n| n.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        // libbpf's "essential" name: without what follows three underscores.
+        let name = name.split("___").next().unwrap_or_default().to_owned();
+        let fields = structs.entry(name).or_default();
+        let names = composite.iter().filter_map(|member| member.name);
+        fields.extend(names.map(|n| n.to_string_lossy().into_owned()));
+    }
+    let mut table = String::from("pub const WANTED: &[(&str, &[&str])] = &[\n");
+    for (name, fields) in structs {
+        let _ = writeln!(
+            table,
+            "    ({name:?}, &{:?}),",
+            fields.iter().collect::<Vec<_>>()
+        );
+    }
+    table + "];\n"
 }
 
 /// `-mcpu` is pinned, as LLVM's default grew in version 20. v3 needs 5.1.

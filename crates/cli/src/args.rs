@@ -182,7 +182,9 @@ fn parse_rate(text: &str) -> Result<f64, String> {
 
 /// `30s`, `5m`, `2h`, `500ms`; a bare number is seconds.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let seconds = match unit {
         "ms" => 0.001,
@@ -191,7 +193,9 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => 3600.0,
         _ => return Err("expected a duration such as 500ms, 30s, 5m or 2h".into()),
     };
-    let number: f64 = number.parse().map_err(|_| "expected a duration such as 30s".to_owned())?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "expected a duration such as 30s".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|e| e.to_string())
 }
 
@@ -210,7 +214,15 @@ mod tests {
         assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
         assert_eq!(parse_duration("1.5m"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        for bad in ["", "s", "-1s", "1d", "1e400", "1..2s", "9999999999999999999999h"] {
+        for bad in [
+            "",
+            "s",
+            "-1s",
+            "1d",
+            "1e400",
+            "1..2s",
+            "9999999999999999999999h",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -15,7 +15,10 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
     objects.retain(|o| keep(o) && (args.own || !o.facts.own));
     let sort = args.sort.unwrap_or(view::Sort::Id);
     view::sort(&mut objects, sort);
-    let found = args.fail_on.iter().any(|&condition| objects.iter().any(|o| fails(condition, o)));
+    let found = args
+        .fail_on
+        .iter()
+        .any(|&condition| objects.iter().any(|o| fails(condition, o)));
 
     let report = ListReport {
         schema: ListReport::SCHEMA.into(),
@@ -69,7 +72,11 @@ fn is_filtered(args: &LsArgs) -> bool {
 /// All filters of the command line as one.
 fn keep<'a>(args: &'a LsArgs, ledger: &Ledger) -> impl Fn(&Object) -> bool + use<'a> {
     let held = args.pid.map(|pid| held_by(ledger, pid));
-    let state = if args.orphans { Some(State::OrphanPin) } else { args.state };
+    let state = if args.orphans {
+        Some(State::OrphanPin)
+    } else {
+        args.state
+    };
     move |object| {
         let facts = &object.facts;
         let kind = match args.kind {
@@ -79,9 +86,17 @@ fn keep<'a>(args: &'a LsArgs, ledger: &Ledger) -> impl Fn(&Object) -> bool + use
             Some(ListKind::Links) => facts.kind == Kind::Link,
             Some(ListKind::Btf) => facts.kind == Kind::Btf,
         };
-        kind && held.as_ref().is_none_or(|held| facts.object_id().is_some_and(|id| held.contains(&id)))
-            && args.name.as_ref().is_none_or(|glob| glob.matches(&facts.name))
-            && args.type_name.as_ref().is_none_or(|t| *t == facts.type_name)
+        kind && held
+            .as_ref()
+            .is_none_or(|held| facts.object_id().is_some_and(|id| held.contains(&id)))
+            && args
+                .name
+                .as_ref()
+                .is_none_or(|glob| glob.matches(&facts.name))
+            && args
+                .type_name
+                .as_ref()
+                .is_none_or(|t| *t == facts.type_name)
             && state.is_none_or(|s| s == object.state)
             && (!args.unexplained || fails(FailOn::Unexplained, object))
             && args.cgroup.as_ref().is_none_or(|c| in_cgroup(object, c))
@@ -106,12 +121,13 @@ fn held_by(ledger: &Ledger, pid: u32) -> std::collections::HashSet<ObjectId> {
 fn in_cgroup(object: &Object, cgroup: &str) -> bool {
     let cgroup = cgroup.trim_end_matches('/');
     let below = |path: &str| {
-        path.strip_prefix(cgroup).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        path.strip_prefix(cgroup)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let holders = object.facts.references.iter().flat_map(|r| &r.holders);
     let mut holders = holders.chain(&object.kept_by);
     object.facts.charged_to.as_deref().is_some_and(below)
-        || holders.any(|holder| {
-            matches!(holder, Holder::Process(p) if p.cgroup.as_deref().is_some_and(below))
-        })
+        || holders.any(
+            |holder| matches!(holder, Holder::Process(p) if p.cgroup.as_deref().is_some_and(below)),
+        )
 }

@@ -18,7 +18,10 @@ pub fn write_error(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return error;
     }
-    io::Error::new(error.kind(), format!("standard output cannot be written: {error}"))
+    io::Error::new(
+        error.kind(),
+        format!("standard output cannot be written: {error}"),
+    )
 }
 
 /// JSON on one line each, or indented for a terminal.
@@ -43,7 +46,9 @@ pub fn style() -> view::Style {
     let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
     let width = if terminal {
         let size = rustix::termios::tcgetwinsize(&stdout).ok();
-        size.map(|s| usize::from(s.ws_col)).filter(|&w| w > 0).or_else(columns)
+        size.map(|s| usize::from(s.ws_col))
+            .filter(|&w| w > 0)
+            .or_else(columns)
     } else {
         columns()
     };

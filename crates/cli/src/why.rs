@@ -19,7 +19,10 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
     let chains = sweep.ledger.chains(id, CHAINS);
     let plan = sweep.ledger.release_plan(id);
     let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
-    let found = args.fail_on.iter().any(|&condition| ls::fails(condition, &object));
+    let found = args
+        .fail_on
+        .iter()
+        .any(|&condition| ls::fails(condition, &object));
 
     let report = WhyReport {
         schema: WhyReport::SCHEMA.into(),

@@ -20,7 +20,9 @@ impl Needs {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Capabilities => "CAP_BPF and CAP_PERFMON (or root)",
-            Self::KernelBtf => "a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y, /sys/kernel/btf/vmlinux)",
+            Self::KernelBtf => {
+                "a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y, /sys/kernel/btf/vmlinux)"
+            }
             Self::Iterators => "kernel ≥ 5.8 with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS",
             Self::Other => "see the message",
         }
@@ -59,7 +61,11 @@ impl Error {
     pub fn log(&self) -> Option<String> {
         const LINES: usize = 12;
         match self {
-            Self::Load { needs: Needs::Other, log, .. } if !log.is_empty() => {
+            Self::Load {
+                needs: Needs::Other,
+                log,
+                ..
+            } if !log.is_empty() => {
                 let lines: Vec<_> = log.lines().collect();
                 Some(lines[lines.len().saturating_sub(LINES)..].join("\n"))
             }

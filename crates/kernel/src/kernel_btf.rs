@@ -29,7 +29,9 @@ pub fn kernel_btfs(known: impl Fn(u32) -> bool) -> io::Result<Vec<KernelBtf>> {
             continue;
         }
         // It may go away between the two calls.
-        let Ok(btf) = sys::btf_by_id(id) else { continue };
+        let Ok(btf) = sys::btf_by_id(id) else {
+            continue;
+        };
         let info = sys::btf_info(btf.as_fd())?;
         found.push(KernelBtf {
             id,

@@ -11,6 +11,7 @@
 //! kernel BTF, which no iterator shows: it is opened one at a time and closed at
 //! once ([`kernel_btfs`]).
 
+mod core_btf;
 mod error;
 pub mod holders;
 mod kernel_btf;

@@ -47,8 +47,20 @@ macro_rules! plain {
     };
 }
 plain!(
-    row, row_map, row_prog, row_link, row_btf, row_text, row_task, row_file, row_iter_file,
-    row_calibration, row_super_block, row_inode, row_dentry, row_slot
+    row,
+    row_map,
+    row_prog,
+    row_link,
+    row_btf,
+    row_text,
+    row_task,
+    row_file,
+    row_iter_file,
+    row_calibration,
+    row_super_block,
+    row_inode,
+    row_dentry,
+    row_slot
 );
 
 /// One row: its head, and all its bytes (the head's included).

@@ -54,7 +54,9 @@ pub(crate) fn iter_link(prog: BorrowedFd<'_>, info: Option<IterInfo>) -> io::Res
         opts.iter_info_len = size_of::<IterInfo>() as u32;
     }
     // SAFETY: `opts` and what it points to live until the call returns.
-    owned(unsafe { bpf::bpf_link_create(prog.as_raw_fd(), 0, bpf::BPF_TRACE_ITER, &raw const opts) })
+    owned(unsafe {
+        bpf::bpf_link_create(prog.as_raw_fd(), 0, bpf::BPF_TRACE_ITER, &raw const opts)
+    })
 }
 
 /// `BPF_ITER_CREATE` (5.8): a file to read the iterator's output from.
@@ -155,8 +157,12 @@ pub fn create_array(name: &CStr, value_size: u32, max_entries: u32) -> io::Resul
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {
-    CString::new(path.as_os_str().as_bytes())
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "a path cannot hold a zero byte"))
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a path cannot hold a zero byte",
+        )
+    })
 }
 
 /// `BPF_OBJ_PIN` (4.4): a name for the object in a bpffs.
@@ -171,4 +177,12 @@ pub fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;
     // SAFETY: `path` is a C string.
     owned(unsafe { bpf::bpf_obj_get(path.as_ptr()) })
+}
+
+/// `BPF_MAP_GET_FD_BY_ID` (4.13, needs `CAP_SYS_ADMIN`): a new descriptor on a
+/// map. `NotFound` once its last reference has gone: `bpf_map_put` takes the id
+/// away first.
+pub fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { bpf::bpf_map_get_fd_by_id(id) })
 }

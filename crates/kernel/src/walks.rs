@@ -1,5 +1,6 @@
 //! Loads the iterator programs, learns how BPF's files look, and runs walks.
 
+use crate::core_btf::CoreBtf;
 use crate::error::{Error, Needs};
 use crate::rows::{Rows, generated, types};
 use crate::sys;
@@ -122,11 +123,7 @@ impl Walks {
 
     /// Runs one walk; `each` gets its rows, many at a time. `info` says over
     /// what, for iterators that need it.
-    pub(crate) fn run(
-        &mut self,
-        walk: Walk,
-        mut each: impl FnMut(Rows<'_>),
-    ) -> Result<(), Error> {
+    pub(crate) fn run(&mut self, walk: Walk, mut each: impl FnMut(Rows<'_>)) -> Result<(), Error> {
         let loaded = if EVERY_SWEEP.contains(&walk) {
             &mut self.every_sweep
         } else {
@@ -240,7 +237,10 @@ impl Samples {
         let link = f_op(self.link, "its own link was not among them")?;
         let btf = f_op(self.btf, "its own BTF was not among them")?;
         let iter = f_op(self.iter, "its own iterator was not among them")?;
-        let tables: FxHashSet<u64> = [map, prog, link, btf, iter].iter().map(|s| s.f_op).collect();
+        let tables: FxHashSet<u64> = [map, prog, link, btf, iter]
+            .iter()
+            .map(|s| s.f_op)
+            .collect();
         if tables.len() != 5 {
             return Err(Error::Calibration("two kinds of file look the same"));
         }
@@ -296,9 +296,15 @@ impl Loaded {
         };
         // Lives as long as the process, which loads two of these at most.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
-        let mut open = WalksSkelBuilder::default()
-            .open(storage)
-            .map_err(|e| fail(&e))?;
+        let mut builder = WalksSkelBuilder::default();
+        let core_btf = CoreBtf::of_running_kernel();
+        if let Some(path) = core_btf.as_ref().and_then(CoreBtf::path) {
+            builder
+                .obj_builder
+                .btf_custom_path(path)
+                .map_err(|e| fail(&e))?;
+        }
+        let mut open = builder.open(storage).map_err(|e| fail(&e))?;
         let progs = &mut open.progs;
         progs.maps.set_autoload(walks.contains(&Walk::Maps));
         progs.progs.set_autoload(walks.contains(&Walk::Progs));
@@ -338,7 +344,8 @@ impl Loaded {
     }
 
     fn own_objects(&self, own: &mut Own) {
-        let mut add = |kind, id: io::Result<u32>| own.extend(id.ok().map(|id| ObjectId { kind, id }));
+        let mut add =
+            |kind, id: io::Result<u32>| own.extend(id.ok().map(|id| ObjectId { kind, id }));
         for map in self.skel.object().maps() {
             add(Kind::Map, sys::map_id(map.as_fd()));
         }
@@ -350,7 +357,10 @@ impl Loaded {
         let btf = self.btf_fd();
         if btf >= 0 {
             // SAFETY: the descriptor belongs to the object, which outlives this call.
-            add(Kind::Btf, sys::btf_id(unsafe { BorrowedFd::borrow_raw(btf) }));
+            add(
+                Kind::Btf,
+                sys::btf_id(unsafe { BorrowedFd::borrow_raw(btf) }),
+            );
         }
     }
 }

@@ -35,9 +35,21 @@ pub fn facts(objects: &Objects, btfs: &[Btf]) -> Vec<(Addr, Facts)> {
 /// Ids by address.
 pub fn ids(objects: &Objects) -> FxHashMap<Addr, ObjectId> {
     let of = |kind| move |(addr, id)| (addr, ObjectId { kind, id });
-    let maps = objects.maps.iter().map(|m| (m.addr, m.id)).map(of(Kind::Map));
-    let progs = objects.progs.iter().map(|p| (p.addr, p.id)).map(of(Kind::Prog));
-    let links = objects.links.iter().map(|l| (l.addr, l.id)).map(of(Kind::Link));
+    let maps = objects
+        .maps
+        .iter()
+        .map(|m| (m.addr, m.id))
+        .map(of(Kind::Map));
+    let progs = objects
+        .progs
+        .iter()
+        .map(|p| (p.addr, p.id))
+        .map(of(Kind::Prog));
+    let links = objects
+        .links
+        .iter()
+        .map(|l| (l.addr, l.id))
+        .map(of(Kind::Link));
     maps.chain(progs).chain(links).collect()
 }
 
@@ -63,7 +75,14 @@ fn base(kind: Kind, id: u32, name: &str, type_name: String, refcnt: u64, detail:
 
 fn of_map(map: &Map) -> Facts {
     let type_name = names::map_type(map.map_type);
-    let mut facts = base(Kind::Map, map.id, &map.name, type_name, map.refcnt, Detail::Map {});
+    let mut facts = base(
+        Kind::Map,
+        map.id,
+        &map.name,
+        type_name,
+        map.refcnt,
+        Detail::Map {},
+    );
     facts.usercnt = Some(map.usercnt);
     facts.memory_bytes = map.memory;
     facts.memory_source = map.memory.map(|_| MemorySource::Computed);
@@ -71,7 +90,9 @@ fn of_map(map: &Map) -> Facts {
     facts.max_entries = Some(map.max_entries);
     facts.charged_to.clone_from(&map.charged_to);
     if map.memory.is_none() {
-        facts.unreadable.push(format!("{NO_FORMULA}{}", facts.type_name));
+        facts
+            .unreadable
+            .push(format!("{NO_FORMULA}{}", facts.type_name));
     }
     if map.charged_to.is_none() {
         let why = "charged_to: its memory is charged to no cgroup";
@@ -101,11 +122,16 @@ fn of_prog(prog: &Prog, maps: Vec<u32>) -> Facts {
         attached: false,
     });
     let type_name = names::prog_type(prog.prog_type);
-    let mut facts = base(Kind::Prog, prog.id, &prog.name, type_name, prog.refcnt, detail);
+    let mut facts = base(
+        Kind::Prog,
+        prog.id,
+        &prog.name,
+        type_name,
+        prog.refcnt,
+        detail,
+    );
     facts.memory_bytes = Some(prog.memory);
     facts.memory_source = Some(MemorySource::Computed);
-    let why = "charged_to: the kernel does not keep who loaded a program";
-    facts.unreadable.push(why.into());
     if prog.maps_cut {
         let why = "maps: it uses more maps than were read";
         facts.unreadable.push(why.into());
@@ -137,7 +163,9 @@ fn of_btf(btf: &Btf) -> Facts {
     facts.memory_source = Some(MemorySource::Computed);
     if btf.kernel_btf {
         facts.refcnt = None;
-        facts.unreadable.push("refcnt: the kernel itself uses its BTF".into());
+        facts
+            .unreadable
+            .push("refcnt: the kernel itself uses its BTF".into());
     }
     facts
 }
@@ -192,9 +220,18 @@ impl Counts {
     pub fn new(objects: &Objects) -> Self {
         let maps = objects.maps.iter();
         let maps = maps.map(|m| (m.addr, (m.id, m.refcnt, Some(m.usercnt))));
-        let progs = objects.progs.iter().map(|p| (p.addr, (p.id, p.refcnt, None)));
-        let links = objects.links.iter().map(|l| (l.addr, (l.id, l.refcnt, None)));
-        let btfs = objects.btfs.iter().map(|b| (b.addr, (b.id, b.refcnt, None)));
+        let progs = objects
+            .progs
+            .iter()
+            .map(|p| (p.addr, (p.id, p.refcnt, None)));
+        let links = objects
+            .links
+            .iter()
+            .map(|l| (l.addr, (l.id, l.refcnt, None)));
+        let btfs = objects
+            .btfs
+            .iter()
+            .map(|b| (b.addr, (b.id, b.refcnt, None)));
         Self(maps.chain(progs).chain(links).chain(btfs).collect())
     }
 

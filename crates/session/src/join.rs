@@ -178,7 +178,10 @@ impl<'a> Join<'a> {
             *held.entry((mapped.map, pids)).or_default() += 1;
         }
         for ((map, pids), count) in held {
-            let holders = pids.iter().map(|&pid| people.holder(pid, None, vec![])).collect();
+            let holders = pids
+                .iter()
+                .map(|&pid| people.holder(pid, None, vec![]))
+                .collect();
             self.add(map, By::Mmap, count, holders);
         }
     }

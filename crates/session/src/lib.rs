@@ -12,8 +12,8 @@ mod paths;
 mod people;
 mod sweep;
 
-pub use name::{NameError, resolve};
 pub use kernel::Needs;
+pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};
 
 /// Why no sweep could be made.

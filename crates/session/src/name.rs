@@ -10,7 +10,9 @@ use std::path::Path;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Not one of the forms.
-    #[error("`{0}` names no object: write map:17, prog:5, link:3 or btf:9, map:NAME, a path in a bpffs, or pid:4242/fd:9")]
+    #[error(
+        "`{0}` names no object: write map:17, prog:5, link:3 or btf:9, map:NAME, a path in a bpffs, or pid:4242/fd:9"
+    )]
     Form(String),
     /// The id is not in use.
     #[error("no {0} on this host; `lastref ls {1}` lists them")]
@@ -122,7 +124,10 @@ fn by_path(sweep: &Sweep, path: &str) -> Result<ObjectId, NameError> {
     };
     let stat = statat(CWD, Path::new(path), AtFlags::empty())
         .map_err(|errno| fail(std::io::Error::from(errno).to_string()))?;
-    let device = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let device = (
+        rustix::fs::major(stat.st_dev),
+        rustix::fs::minor(stat.st_dev),
+    );
     sweep
         .pinned
         .get(&(device, stat.st_ino))
@@ -159,7 +164,13 @@ mod tests {
     #[test]
     fn a_descriptor_is_named_by_process_and_number() {
         assert_eq!(descriptor("pid:4242/fd:9"), Some((4242, 9)));
-        for bad in ["pid:4242", "pid:/fd:1", "pid:1/fd:", "pid:-1/fd:2", "pid:1/fd:99999999999"] {
+        for bad in [
+            "pid:4242",
+            "pid:/fd:1",
+            "pid:1/fd:",
+            "pid:-1/fd:2",
+            "pid:1/fd:99999999999",
+        ] {
             assert_eq!(descriptor(bad), None, "{bad}");
         }
     }

@@ -8,23 +8,36 @@ use process::{BpffsMount, MountNamespace, Proc};
 pub struct Mounts {
     /// Our own namespace first, then by rising inode number.
     seen: Vec<(MountNamespace, BpffsMount)>,
+    /// What could not be read, which matters if a pin stays without a path.
+    hidden: Option<CannotSee>,
 }
 
 impl Mounts {
     /// Reads the mount tables; only called if there is a pin.
-    pub fn read(proc: &Proc, cannot_see: &mut Vec<CannotSee>) -> Self {
+    pub fn read(proc: &Proc) -> Self {
+        const WHAT: &str = "under which paths processes see pins";
         let mut seen = Vec::new();
+        let mut hidden = None;
         match proc.mount_namespaces() {
             Ok(mut namespaces) => {
                 namespaces.list.sort_by_key(|n| !n.own);
                 if namespaces.unreadable > 0 {
-                    cannot_see.push(CannotSee {
-                        what: format!(
-                            "under which paths {} processes see pins",
-                            namespaces.unreadable
+                    let root = rustix::process::geteuid().is_root();
+                    hidden = Some(CannotSee {
+                        what: WHAT.into(),
+                        why: format!(
+                            "the mount namespace of {} may not be read",
+                            match namespaces.unreadable {
+                                1 => "1 process".into(),
+                                n => format!("{n} processes"),
+                            }
                         ),
-                        why: "their mount namespace may not be read".into(),
-                        needs: "CAP_SYS_PTRACE".into(),
+                        needs: if root {
+                            "a security module that allows it"
+                        } else {
+                            "CAP_SYS_PTRACE"
+                        }
+                        .into(),
                     });
                 }
                 for namespace in namespaces.list {
@@ -34,13 +47,15 @@ impl Mounts {
                     }
                 }
             }
-            Err(error) => cannot_see.push(CannotSee {
-                what: "under which paths processes see pins".into(),
-                why: error.to_string(),
-                needs: "mount -t proc proc /proc".into(),
-            }),
+            Err(error) => {
+                hidden = Some(CannotSee {
+                    what: WHAT.into(),
+                    why: error.to_string(),
+                    needs: "mount -t proc proc /proc".into(),
+                });
+            }
         }
-        Self { seen }
+        Self { seen, hidden }
     }
 
     /// A pin, by the first path that leads to it.
@@ -57,7 +72,10 @@ impl Mounts {
                 _ if paths.is_empty() => {}
                 _ => found = Some((namespace, paths)),
             }
-            if found.as_ref().is_some_and(|(_, p)| p.len() == inode.paths.len()) {
+            if found
+                .as_ref()
+                .is_some_and(|(_, p)| p.len() == inode.paths.len())
+            {
                 break;
             }
         }
@@ -94,14 +112,23 @@ fn under(mount: &BpffsMount, path: &str) -> Option<String> {
     let rest = if mount.root == "/" {
         path
     } else {
-        path.strip_prefix(&mount.root).filter(|rest| rest.starts_with('/'))?
+        path.strip_prefix(&mount.root)
+            .filter(|rest| rest.starts_with('/'))?
     };
     Some(format!("{}{rest}", mount.mount_point.trim_end_matches('/')))
 }
 
 /// All pins with their names, in the order of the walk.
-pub fn name_all(pins: &Pins, mounts: &Mounts) -> Vec<Pin> {
-    pins.inodes.iter().map(|inode| mounts.pin(inode)).collect()
+pub fn name_all(pins: &Pins, proc: &Proc, cannot_see: &mut Vec<CannotSee>) -> Vec<Pin> {
+    if pins.inodes.is_empty() {
+        return Vec::new();
+    }
+    let mounts = Mounts::read(proc);
+    let names: Vec<Pin> = pins.inodes.iter().map(|inode| mounts.pin(inode)).collect();
+    if names.iter().any(|pin| pin.mount_namespace.is_none()) {
+        cannot_see.extend(mounts.hidden);
+    }
+    names
 }
 
 #[cfg(test)]
@@ -120,7 +147,10 @@ mod tests {
     fn a_bind_mount_shows_what_is_below_its_root() {
         let whole = mount("/", "/sys/fs/bpf");
         let part = mount("/pods/a", "/run/bpf");
-        assert_eq!(under(&whole, "/pods/a/x").as_deref(), Some("/sys/fs/bpf/pods/a/x"));
+        assert_eq!(
+            under(&whole, "/pods/a/x").as_deref(),
+            Some("/sys/fs/bpf/pods/a/x")
+        );
         assert_eq!(under(&part, "/pods/a/x").as_deref(), Some("/run/bpf/x"));
         assert_eq!(under(&part, "/pods/ab/x"), None);
         assert_eq!(under(&mount("/", "/"), "/x").as_deref(), Some("/x"));

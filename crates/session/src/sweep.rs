@@ -8,7 +8,7 @@ use kernel::holders::pins::Pins;
 use kernel::holders::slots::Slots;
 use kernel::{Addr, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
-use model::{CannotSee, Kind, ObjectId, Pin, PidNamespace, Snapshot};
+use model::{CannotSee, Kind, ObjectId, PidNamespace, Pin, Snapshot};
 use process::Proc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::time::Instant;
@@ -67,14 +67,28 @@ impl Sweeper {
             staged.again(&mut self.walks, &before, &proc, &mut cannot_see)?;
             let mut after = self.walks.objects()?;
             let mut ledger = self.close(
-                &before, &after, &files, &staged, &mut people, &sight, previous.as_ref(), &mut cannot_see,
+                &before,
+                &after,
+                &files,
+                &staged,
+                &mut people,
+                &sight,
+                previous.as_ref(),
+                &mut cannot_see,
             );
             // What is left of an account says which of the costly walks are wanted.
             while staged.want(&ledger) {
                 staged.again(&mut self.walks, &after, &proc, &mut cannot_see)?;
                 after = self.walks.objects()?;
                 ledger = self.close(
-                    &before, &after, &files, &staged, &mut people, &sight, previous.as_ref(), &mut cannot_see,
+                    &before,
+                    &after,
+                    &files,
+                    &staged,
+                    &mut people,
+                    &sight,
+                    previous.as_ref(),
+                    &mut cannot_see,
                 );
             }
             let moving = ledger.objects().iter().any(|o| !o.settled && !o.facts.own);
@@ -90,7 +104,10 @@ impl Sweeper {
         let snapshot = Snapshot {
             time,
             boot_id: proc.boot_id().ok(),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            kernel: rustix::system::uname()
+                .release()
+                .to_string_lossy()
+                .into_owned(),
             pid_namespace: match self.walks.pid_namespace_level() {
                 0 => PidNamespace::Host,
                 _ => PidNamespace::Child,
@@ -130,7 +147,10 @@ impl Sweeper {
         Sight::default()
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one call site in two places, all of it the state of a sweep")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one call site in two places, all of it the state of a sweep"
+    )]
     fn close(
         &self,
         before: &Objects,
@@ -146,7 +166,10 @@ impl Sweeper {
             before,
             after,
             files,
-            pins: staged.pins.as_ref().map(|pins| (pins, staged.pin_names.as_slice())),
+            pins: staged
+                .pins
+                .as_ref()
+                .map(|pins| (pins, staged.pin_names.as_slice())),
             slots: staged.slots.as_ref(),
             mappings: staged.mappings.as_ref(),
             own: self.walks.own(),
@@ -161,10 +184,17 @@ impl Sweeper {
 
     /// BTF that no iterated object leads to: it is opened, asked and closed.
     fn other_btf(&self, readings: &mut Vec<Reading>, cannot_see: &mut Vec<CannotSee>) {
+        let own = self
+            .walks
+            .own()
+            .iter()
+            .filter(|id| id.kind == Kind::Btf)
+            .map(|id| id.id);
         let known: FxHashSet<u32> = readings
             .iter()
             .filter(|r| r.facts.kind == Kind::Btf)
             .filter_map(|r| r.facts.id)
+            .chain(own)
             .collect();
         match kernel::kernel_btfs(|id| known.contains(&id)) {
             Ok(btfs) => readings.extend(btfs.iter().map(|btf| Reading {
@@ -244,10 +274,7 @@ impl Staged {
         if self.want_pins {
             match walks.pins() {
                 Ok(pins) => {
-                    if !pins.inodes.is_empty() {
-                        let mounts = paths::Mounts::read(proc, cannot_see);
-                        self.pin_names = paths::name_all(&pins, &mounts);
-                    }
+                    self.pin_names = paths::name_all(&pins, proc, cannot_see);
                     self.pins = Some(pins);
                 }
                 Err(kernel::Error::Calibration(why)) => cannot_see.push(CannotSee {

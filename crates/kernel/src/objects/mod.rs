@@ -270,13 +270,19 @@ impl Reader {
         let Some(parts) = self.cgroups.get(&cgroup) else {
             return "/".into();
         };
-        parts.iter().rev().fold(String::new(), |path, part| path + "/" + part)
+        parts
+            .iter()
+            .rev()
+            .fold(String::new(), |path, part| path + "/" + part)
     }
 
     fn finish(mut self) -> Objects {
         for (map, &cgroup) in self.objects.maps.iter_mut().zip(&self.map_cgroups) {
             map.charged_to = (cgroup != 0).then(|| match self.cgroups.get(&cgroup) {
-                Some(parts) => parts.iter().rev().fold(String::new(), |p, part| p + "/" + part),
+                Some(parts) => parts
+                    .iter()
+                    .rev()
+                    .fold(String::new(), |p, part| p + "/" + part),
                 None => "/".into(),
             });
         }

@@ -4,7 +4,10 @@ use crate::rows::types;
 use std::ffi::CStr;
 
 /// A word of libbpf's tables, which grow with libbpf, or the number.
-fn word(number: u32, table: unsafe extern "C" fn(u32) -> *const std::os::raw::c_char) -> Option<&'static str> {
+fn word(
+    number: u32,
+    table: unsafe extern "C" fn(u32) -> *const std::os::raw::c_char,
+) -> Option<&'static str> {
     // SAFETY: libbpf answers null or a string constant for any number.
     let word = unsafe { table(number) };
     if word.is_null() {
@@ -63,7 +66,9 @@ pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Optio
         libbpf_sys::BPF_LINK_TYPE_NETNS => (row.netns != 0).then(|| format!("netns:{}", row.netns)),
         libbpf_sys::BPF_LINK_TYPE_XDP
         | libbpf_sys::BPF_LINK_TYPE_TCX
-        | libbpf_sys::BPF_LINK_TYPE_NETKIT => target.map(|t| format!("dev:{t}@netns:{}", row.netns)),
+        | libbpf_sys::BPF_LINK_TYPE_NETKIT => {
+            target.map(|t| format!("dev:{t}@netns:{}", row.netns))
+        }
         libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => perf_target(row.perf_type, words),
         libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => many("kprobe"),
         libbpf_sys::BPF_LINK_TYPE_UPROBE_MULTI => match target {
@@ -107,7 +112,9 @@ fn protocol_family(number: u32) -> String {
 /// `enum nf_inet_hooks`.
 fn netfilter_hook(number: u32) -> String {
     const HOOKS: [&str; 5] = ["prerouting", "input", "forward", "output", "postrouting"];
-    HOOKS.get(number as usize).map_or_else(|| format!("hook {number}"), |h| (*h).to_owned())
+    HOOKS
+        .get(number as usize)
+        .map_or_else(|| format!("hook {number}"), |h| (*h).to_owned())
 }
 
 /// `BPF_LINK_TYPE_STRUCT_OPS`

@@ -97,7 +97,10 @@ impl Reader {
                 BTF => self.file(Kind::Btf, &row),
                 ITER => self.iter(&row),
                 TASK => self.task(&row.as_type()),
-                BTF_INFO => self.files.btfs.push(crate::objects::Btf::from_row(&row.as_type())),
+                BTF_INFO => self
+                    .files
+                    .btfs
+                    .push(crate::objects::Btf::from_row(&row.as_type())),
                 _ => {}
             }
         }
@@ -203,19 +206,36 @@ mod tests {
 
     fn bytes<T: Copy>(value: &T, length: usize) -> Vec<u8> {
         // SAFETY: the rows are structs of integers without padding.
-        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), length) }.to_vec()
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(value).cast::<u8>(), length) }
+            .to_vec()
     }
 
     fn task(pid: u32, tid: u32, files: u64) -> Vec<u8> {
-        let mut row = types::row_task { files, tid, ..Default::default() };
-        row.row = types::row { kind: types::row_kind::ROW_TASK.0 as u16, size: 24, n: pid };
+        let mut row = types::row_task {
+            files,
+            tid,
+            ..Default::default()
+        };
+        row.row = types::row {
+            kind: types::row_kind::ROW_TASK.0 as u16,
+            size: 24,
+            n: pid,
+        };
         bytes(&row, 24)
     }
 
     fn file(fd: u32, object: u64, file: u64) -> Vec<u8> {
         let size = if file == 0 { 16 } else { 24 };
-        let mut row = types::row_file { object, file, ..Default::default() };
-        row.row = types::row { kind: types::row_kind::ROW_MAP_FILE.0 as u16, size, n: fd };
+        let mut row = types::row_file {
+            object,
+            file,
+            ..Default::default()
+        };
+        row.row = types::row {
+            kind: types::row_kind::ROW_MAP_FILE.0 as u16,
+            size,
+            n: fd,
+        };
         bytes(&row, size as usize)
     }
 
@@ -227,14 +247,24 @@ mod tests {
 
     #[test]
     fn descriptors_are_gathered_by_object_also_when_objects_alternate() {
-        let files = read(&[task(7, 7, 1), file(3, 100, 0), file(4, 200, 0), file(5, 100, 0)]);
+        let files = read(&[
+            task(7, 7, 1),
+            file(3, 100, 0),
+            file(4, 200, 0),
+            file(5, 100, 0),
+        ]);
         assert_eq!(files.tables[0].unshared[&Addr(100)], [3, 5]);
         assert_eq!(files.tables[0].unshared[&Addr(200)], [4]);
     }
 
     #[test]
     fn a_shared_file_is_one_with_two_places() {
-        let files = read(&[task(7, 7, 1), file(3, 100, 9), task(8, 8, 2), file(5, 100, 9)]);
+        let files = read(&[
+            task(7, 7, 1),
+            file(3, 100, 9),
+            task(8, 8, 2),
+            file(5, 100, 9),
+        ]);
         assert_eq!(files.shared[&Addr(9)].at, [(0, 3), (1, 5)]);
     }
 
@@ -242,9 +272,12 @@ mod tests {
     fn a_table_seen_twice_counts_once() {
         // Two threads behind a dead main thread, then a process made with CLONE_FILES.
         let files = read(&[
-            task(7, 8, 1), file(3, 100, 0),
-            task(7, 9, 1), file(3, 100, 0),
-            task(20, 20, 1), file(3, 100, 0),
+            task(7, 8, 1),
+            file(3, 100, 0),
+            task(7, 9, 1),
+            file(3, 100, 0),
+            task(20, 20, 1),
+            file(3, 100, 0),
         ]);
         assert_eq!(files.tables.len(), 1);
         assert_eq!(files.tables[0].unshared[&Addr(100)], [3]);

@@ -42,7 +42,9 @@ impl Walks {
     pub fn pins(&mut self) -> Result<Pins, Error> {
         let fs_type = self.procfs_type();
         if fs_type == 0 {
-            return Err(Error::Calibration("/proc could not be opened, where the list of file systems begins"));
+            return Err(Error::Calibration(
+                "/proc could not be opened, where the list of file systems begins",
+            ));
         }
         self.staged_bss()?.pin_cursor = types::pin_cursor {
             fs_type,
@@ -141,14 +143,19 @@ impl Tree {
         let mut parts = Vec::new();
         let mut at = dentry;
         while at != root && parts.len() < DEPTH {
-            let Some(name) = self.names.get(&at) else { break };
+            let Some(name) = self.names.get(&at) else {
+                break;
+            };
             parts.push(name.name.as_str());
             if name.parent == at {
                 break;
             }
             at = name.parent;
         }
-        parts.iter().rev().fold(String::new(), |path, part| path + "/" + part)
+        parts
+            .iter()
+            .rev()
+            .fold(String::new(), |path, part| path + "/" + part)
     }
 
     fn finish(self) -> Pins {
@@ -165,7 +172,10 @@ impl Tree {
                 if unlinked {
                     named = inode.dentries.iter().take(1).collect();
                 }
-                let mut paths: Vec<_> = named.into_iter().map(|&d| self.path(d, inode.root)).collect();
+                let mut paths: Vec<_> = named
+                    .into_iter()
+                    .map(|&d| self.path(d, inode.root))
+                    .collect();
                 paths.sort();
                 PinnedInode {
                     object: Addr(inode.object),

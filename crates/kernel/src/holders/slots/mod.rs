@@ -19,7 +19,11 @@ pub struct Slots {
 
 /// Whether slots of this map hold references to maps or programs.
 pub fn holds_objects(map: &Map) -> bool {
-    is_hash(map) || matches!(map.map_type, bpf::BPF_MAP_TYPE_ARRAY_OF_MAPS | bpf::BPF_MAP_TYPE_PROG_ARRAY)
+    is_hash(map)
+        || matches!(
+            map.map_type,
+            bpf::BPF_MAP_TYPE_ARRAY_OF_MAPS | bpf::BPF_MAP_TYPE_PROG_ARRAY
+        )
 }
 
 fn is_hash(map: &Map) -> bool {
@@ -36,7 +40,11 @@ impl Walks {
                 map: map.addr.0,
                 id: map.id,
                 hash: u32::from(is_hash(map)),
-                slots: if is_hash(map) { map.buckets } else { map.max_entries },
+                slots: if is_hash(map) {
+                    map.buckets
+                } else {
+                    map.max_entries
+                },
                 key_size: map.key_size,
                 ..Default::default()
             };
@@ -47,8 +55,10 @@ impl Walks {
                     for row in rows {
                         if u32::from(row.head.kind) == types::row_kind::ROW_SLOT.0 {
                             let slot: types::row_slot = row.as_type();
-                            *slots.held.entry((Addr(slot.holder), Addr(slot.object))).or_default() +=
-                                u64::from(slot.row.n);
+                            *slots
+                                .held
+                                .entry((Addr(slot.holder), Addr(slot.object)))
+                                .or_default() += u64::from(slot.row.n);
                         } else if u32::from(row.head.kind) == types::row_kind::ROW_CUT.0 {
                             slots.cut = true;
                         }

@@ -7,6 +7,8 @@ use model::{Facts, Kind, Object};
 /// Walks that run only on demand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walks {
+    /// The inodes of all bpffs.
+    pub pins: bool,
     /// The slots of arrays and hashes of maps, and of program arrays.
     pub slots: bool,
     /// The memory mappings of all processes: takes each one's `mmap_lock`.
@@ -16,13 +18,14 @@ pub struct Walks {
 impl Walks {
     /// True if one of them is set.
     pub fn any(self) -> bool {
-        self.slots || self.mappings
+        self.pins || self.slots || self.mappings
     }
 }
 
 impl Ledger {
     /// The walks that could explain a remainder, less those that `ran` already:
-    /// what they left stays unexplained.
+    /// what they left stays unexplained. Mappings are asked for last: pins are
+    /// the more likely explanation of the same remainder, and cost nobody a lock.
     pub fn walks_wanted(&self, ran: Walks) -> Walks {
         let objects = self.objects();
         let any_of = |types: &[&str]| objects.iter().any(|o| is_map_of(&o.facts, types));
@@ -34,9 +37,13 @@ impl Ledger {
             Kind::Link | Kind::Btf => false,
         };
         let mapping_wanted = |o: &Object| can_be_mapped(&o.facts) && Remainder::of(o).user;
+        // BTF cannot be pinned (bpf_obj_do_pin knows maps, programs and links).
+        let pin_wanted = |o: &Object| o.facts.kind != Kind::Btf && Remainder::of(o).user;
+        let pins = !ran.pins && objects.iter().any(pin_wanted);
         Walks {
+            pins,
             slots: !ran.slots && objects.iter().any(slot_wanted),
-            mappings: !ran.mappings && objects.iter().any(mapping_wanted),
+            mappings: !ran.mappings && !pins && objects.iter().any(mapping_wanted),
         }
     }
 }
@@ -53,7 +60,11 @@ impl Remainder {
     /// A map's `usercnt` splits its count in two; without it, both are possible.
     fn of(object: &Object) -> Self {
         let facts = &object.facts;
-        let Some(refcnt) = facts.refcnt.filter(|&refcnt| refcnt > object.explained) else {
+        // What lastref loads for a costly walk comes after descriptors were counted.
+        let refcnt = facts
+            .refcnt
+            .filter(|&refcnt| refcnt > object.explained && !facts.own);
+        let Some(refcnt) = refcnt else {
             return Self {
                 user: false,
                 kernel: false,

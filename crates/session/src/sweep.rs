@@ -242,7 +242,6 @@ fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
 /// The walks that run only where a remainder asks for them.
 #[derive(Default)]
 struct Staged {
-    want_pins: bool,
     wanted: ledger::Walks,
     pins: Option<Pins>,
     pin_names: Vec<Pin>,
@@ -254,13 +253,10 @@ impl Staged {
     /// Notes which walks the ledger asks for. True if there is a new one.
     fn want(&mut self, ledger: &Ledger) -> bool {
         let new = ledger.walks_wanted(self.wanted);
-        let pins = !self.want_pins && remainder(ledger);
-        self.want_pins |= pins;
+        self.wanted.pins |= new.pins;
         self.wanted.slots |= new.slots;
-        // A pin is the cheaper explanation: mappings wait until pins are counted.
-        let mappings = new.mappings && !pins;
-        self.wanted.mappings |= mappings;
-        pins || new.slots || mappings
+        self.wanted.mappings |= new.mappings;
+        new.any()
     }
 
     /// Runs all that were wanted so far, anew.
@@ -271,7 +267,7 @@ impl Staged {
         proc: &Proc,
         cannot_see: &mut Vec<CannotSee>,
     ) -> Result<(), Error> {
-        if self.want_pins {
+        if self.wanted.pins {
             match walks.pins() {
                 Ok(pins) => {
                     self.pin_names = paths::name_all(&pins, proc, cannot_see);
@@ -296,21 +292,13 @@ impl Staged {
 
     fn names(&self) -> Vec<String> {
         let ran = [
-            (self.want_pins, Walk::Pins),
+            (self.wanted.pins, Walk::Pins),
             (self.wanted.slots, Walk::Slots),
             (self.wanted.mappings, Walk::Mappings),
         ];
         let ran = ran.into_iter().filter(|&(ran, _)| ran);
         ran.map(|(_, walk)| walk.name().to_owned()).collect()
     }
-}
-
-/// A pin could explain what is left of a map's, program's or link's account.
-fn remainder(ledger: &Ledger) -> bool {
-    ledger.objects().iter().any(|object| {
-        let pinnable = object.facts.kind != Kind::Btf && !object.facts.own;
-        pinnable && object.facts.refcnt.is_some_and(|n| n > object.explained)
-    })
 }
 
 fn unique(mut list: Vec<CannotSee>) -> Vec<CannotSee> {

@@ -4,21 +4,23 @@ use crate::build::*;
 use ledger::{Reading, Walks};
 
 const NONE: Walks = Walks {
+    pins: false,
     slots: false,
     mappings: false,
 };
 const SLOTS: Walks = Walks {
     slots: true,
-    mappings: false,
+    ..NONE
 };
 const MAPPINGS: Walks = Walks {
-    slots: false,
     mappings: true,
+    ..NONE
 };
 const BOTH: Walks = Walks {
     slots: true,
-    mappings: true,
+    ..MAPPINGS
 };
+const PINS: Walks = Walks { pins: true, ..NONE };
 
 #[test]
 fn walks_follow_from_remainders() {
@@ -102,9 +104,12 @@ fn walks_follow_from_remainders() {
     ];
     for (name, readings, expected) in cases {
         let ledger = close(readings);
-        assert_eq!(ledger.walks_wanted(NONE), expected, "{name}");
+        assert_eq!(ledger.walks_wanted(PINS), expected, "{name}");
         assert_eq!(
-            ledger.walks_wanted(expected),
+            ledger.walks_wanted(Walks {
+                pins: true,
+                ..expected
+            }),
             NONE,
             "{name}: not asked for again"
         );
@@ -120,4 +125,29 @@ fn a_count_that_was_not_read_wants_no_walk() {
         close(vec![unread, map(2, "hash_of_maps")]).walks_wanted(NONE),
         NONE
     );
+}
+
+#[test]
+fn pins_are_asked_for_before_mappings() {
+    let cases: Vec<(&str, Reading, Walks)> = vec![
+        ("explained", map(1, "ringbuf").fd(1, &[1]), NONE),
+        ("a map", map(1, "ringbuf").counts(1), PINS),
+        ("a program", prog(1).counts(1), PINS),
+        ("a link", link(1).counts(1), PINS),
+        (
+            "a program's map",
+            map(1, "ringbuf").fd(1, &[1]).counts(2).users(1),
+            NONE,
+        ),
+    ];
+    for (name, reading, expected) in cases {
+        assert_eq!(close(vec![reading]).walks_wanted(NONE), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_lastref_made_itself_wants_no_walk() {
+    let mut own = map(1, "ringbuf").counts(1);
+    own.facts.own = true;
+    assert_eq!(close(vec![own]).walks_wanted(NONE), NONE);
 }

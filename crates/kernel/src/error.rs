@@ -33,7 +33,7 @@ impl Needs {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused the programs.
-    #[error("the kernel does not load lastref's BPF iterators: {source}")]
+    #[error("the kernel does not load lastref's BPF iterators")]
     Load {
         /// What it would take.
         needs: Needs,
@@ -43,7 +43,7 @@ pub enum Error {
         log: String,
     },
     /// A walk began and did not end.
-    #[error("the walk over {walk} failed: {source}")]
+    #[error("the walk over {walk} failed")]
     Walk {
         /// Which one.
         walk: &'static str,

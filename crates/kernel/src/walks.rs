@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
 use std::sync::Mutex;
 
 /// The walks. Each is one iterator program.
@@ -63,7 +64,7 @@ pub struct Walks {
     own: Own,
     /// What our own descriptors taught us.
     file_ops: types::file_ops,
-    /// Address of procfs's `struct file_system_type`.
+    /// Address of sockfs's `struct file_system_type`.
     fs_type: u64,
     has_links: bool,
 }
@@ -153,7 +154,7 @@ impl Walks {
         Ok(Self::staged(&mut self.staged, &mut self.own, self.file_ops)?.bss())
     }
 
-    pub(crate) fn procfs_type(&self) -> u64 {
+    pub(crate) fn sockfs_type(&self) -> u64 {
         self.fs_type
     }
 
@@ -178,7 +179,7 @@ impl Walks {
             walk: "lastref's own descriptors",
             source,
         };
-        let proc = File::open("/proc").ok();
+        let socket = UnixDatagram::unbound().ok();
         let loaded = &mut self.every_sweep;
         loaded.bss().calibrating = true;
         let program = loaded.program(Walk::Files);
@@ -199,7 +200,7 @@ impl Walks {
             link: link.as_raw_fd(),
             btf: loaded.btf_fd(),
             iter: file.as_raw_fd(),
-            proc: proc.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            socket: socket.as_ref().map_or(-1, AsRawFd::as_raw_fd),
         };
         let mut seen = Vec::new();
         read_rows(file, &mut |rows| {
@@ -222,7 +223,7 @@ struct Samples {
     link: i32,
     btf: i32,
     iter: i32,
-    proc: i32,
+    socket: i32,
 }
 
 impl Samples {
@@ -254,7 +255,7 @@ impl Samples {
             level: map.level,
             ..types::file_ops::default()
         };
-        Ok((file_ops, find(self.proc).map_or(0, |s| s.fs_type)))
+        Ok((file_ops, find(self.socket).map_or(0, |s| s.fs_type)))
     }
 }
 
@@ -375,7 +376,7 @@ fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
     };
     Error::Load {
         needs,
-        source: io::Error::other(format!("{error:#}")),
+        source: io::Error::other(error.to_string()),
         log,
     }
 }

@@ -276,7 +276,7 @@ impl Staged {
                 Err(kernel::Error::Calibration(why)) => cannot_see.push(CannotSee {
                     what: "pins".into(),
                     why: why.into(),
-                    needs: "mount -t proc proc /proc".into(),
+                    needs: "a kernel that lists its file systems as those so far do".into(),
                 }),
                 Err(error) => return Err(error.into()),
             }

@@ -40,11 +40,9 @@ pub struct Pins {
 impl Walks {
     /// Walks all bpffs instances of the host.
     pub fn pins(&mut self) -> Result<Pins, Error> {
-        let fs_type = self.procfs_type();
+        let fs_type = self.sockfs_type();
         if fs_type == 0 {
-            return Err(Error::Calibration(
-                "/proc could not be opened, where the list of file systems begins",
-            ));
+            return Err(Error::Calibration("its own socket was not among them"));
         }
         self.staged_bss()?.pin_cursor = types::pin_cursor {
             fs_type,
@@ -56,9 +54,14 @@ impl Walks {
                 tree.read(&row);
             }
         })?;
-        let done = self.staged_bss()?.pin_cursor.done != 0;
+        let cursor = self.staged_bss()?.pin_cursor;
+        if cursor.fs_type == 0 {
+            return Err(Error::Calibration(
+                "bpffs is not in the list of file systems",
+            ));
+        }
         let mut pins = tree.finish();
-        pins.cut |= !done;
+        pins.cut |= cursor.done == 0;
         Ok(pins)
     }
 }

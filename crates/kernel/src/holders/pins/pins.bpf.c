@@ -3,8 +3,9 @@
  * Every inode of every bpffs, whoever has it mounted, and every name it has.
  *
  * bpffs instances are found by the list of registered file systems, which
- * begins at any that was registered earlier (procfs is, in start_kernel), then
- * by the instances' super blocks. The kernel's locks on these lists
+ * begins at any that was registered earlier (sockfs is: core_initcall against
+ * fs_initcall), then by the instances' super blocks. So it does not matter what
+ * is mounted where we are. The kernel's locks on these lists
  * (sb_lock, s_inode_list_lock) cannot be taken here. So each run makes a bounded
  * number of steps under the RCU read lock that an iterator holds, remembers
  * where it stopped, and the next run first checks that this place is still in

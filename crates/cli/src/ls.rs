@@ -12,7 +12,9 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
     let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
     let keep = keep(args, &sweep.ledger);
     let mut objects = sweep.ledger.into_objects();
-    objects.retain(|o| keep(o) && (args.own || !o.facts.own));
+    // The text says how many of our own are hidden.
+    let own = args.own || !args.common.is_json();
+    objects.retain(|o| keep(o) && (own || !o.facts.own));
     let sort = args.sort.unwrap_or(view::Sort::Id);
     view::sort(&mut objects, sort);
     let found = args

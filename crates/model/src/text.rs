@@ -53,7 +53,7 @@ pub fn escape_controls(text: &str) -> String {
 /// Format characters that reorder or hide what follows (Unicode TR 36).
 fn is_unsafe_format(c: char) -> bool {
     matches!(c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A word that a POSIX shell (or, where bytes must be escaped, bash's `$'…'`)
@@ -64,6 +64,8 @@ fn is_unsafe_format(c: char) -> bool {
 /// assert_eq!(model::shell_quote("/sys/fs/bpf/x"), "/sys/fs/bpf/x");
 /// assert_eq!(model::shell_quote("/sys/fs/bpf/my pin"), "'/sys/fs/bpf/my pin'");
 /// assert_eq!(model::shell_quote("/b/it's"), r"$'/b/it\'s'");
+/// assert_eq!(model::shell_quote(r"/b/back\now"), r"$'/b/back\\now'");
+/// assert_eq!(model::shell_quote(&model::decode(b"/b/\xff")), r"$'/b/\xff'");
 /// ```
 pub fn shell_quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
@@ -75,9 +77,11 @@ pub fn shell_quote(text: &str) -> String {
         return format!("'{text}'");
     }
     let mut quoted = String::from("$'");
-    for c in text.chars() {
+    for (at, c) in text.char_indices() {
         match c {
             '\'' => quoted.push_str("\\'"),
+            // A byte that `decode` wrote as `\xNN` is read back as that byte.
+            '\\' if !spells_a_byte(&text[at..]) => quoted.push_str("\\\\"),
             c if is_unsafe_format(c) => {
                 let _ = write!(quoted, "\\u{:04x}", c as u32);
             }
@@ -91,6 +95,14 @@ pub fn shell_quote(text: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// `\xNN`
+fn spells_a_byte(text: &str) -> bool {
+    let digits = text
+        .strip_prefix("\\x")
+        .and_then(|rest| rest.as_bytes().get(..2));
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 #[cfg(test)]

@@ -1,1 +1,53 @@
-//! view
+//! Reports as text for people: `lastref ls` and `lastref why`.
+//!
+//! ```text
+//! list/  ls:  rows (grouped or not) ──► columns that fit ──► totals and footer
+//! why/   why: headline, the account as a tree, chains, how to let it go
+//!             └── both write through Screen: it alone knows width and colour
+//! ```
+//!
+//! Three promises hold for every screen, whatever the names in the report are:
+//! no line is wider than [`Style::width`]; no control character that came with
+//! a name comes out; nothing is said by colour alone.
+//!
+//! The column layout is the crate's own. A table crate lays out cells that are
+//! already text, while here a cell is written for the room it gets (`prog:5,
+//! pin /sys/fs/bpf/x, +3`), columns leave by rank, and the promise about width must
+//! also hold for what a name may bring along: wide and combining characters,
+//! variation selectors.
+
+mod footer;
+mod held_by;
+mod list;
+mod screen;
+mod shell;
+mod text;
+pub mod units;
+mod why;
+mod words;
+
+pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
+pub use why::why;
+
+/// What the caller knows of the place the text goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// Columns. Below [`Style::NARROWEST`] it counts as that.
+    pub width: usize,
+    /// Whether ANSI colours are welcome.
+    pub colour: bool,
+}
+
+impl Style {
+    /// The narrowest width that is honoured: less has no room for an id and a number.
+    pub const NARROWEST: usize = 20;
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self {
+            width: 80,
+            colour: false,
+        }
+    }
+}

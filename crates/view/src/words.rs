@@ -1,0 +1,162 @@
+//! Objects and holders in words.
+
+use crate::screen::safe;
+use crate::text::width;
+use crate::units;
+use model::{By, Detail, Kind, Object, ObjectRef, Pin, Process, State};
+
+/// vmlinux's and modules' BTF has no account: nothing is missing there.
+pub fn has_account(object: &Object) -> bool {
+    !matches!(&object.facts.detail, Detail::Btf(btf) if btf.kernel_btf)
+}
+
+/// `map:17`, or `map (no id)` where it has no id.
+pub fn id(kind: Kind, id: Option<u32>) -> String {
+    match id {
+        Some(id) => format!("{kind}:{id}"),
+        None => format!("{kind} (no id)"),
+    }
+}
+
+/// `prog:5 on_exec`
+pub fn object(kind: Kind, object: &ObjectRef) -> String {
+    let mut text = id(kind, object.id);
+    if !object.name.is_empty() {
+        text.push(' ');
+        text.push_str(&safe(&object.name));
+    }
+    text
+}
+
+/// One and many of a kind, as nouns.
+pub fn nouns(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Map => ("map", "maps"),
+        Kind::Prog => ("program", "programs"),
+        Kind::Link => ("link", "links"),
+        Kind::Btf => ("BTF object", "BTF objects"),
+    }
+}
+
+/// As in JSON.
+pub fn by(by: By) -> &'static str {
+    match by {
+        By::Fd => "fd",
+        By::Mmap => "mmap",
+        By::Pin => "pin",
+        By::Prog => "prog",
+        By::OuterMap => "outer-map",
+        By::ProgArray => "prog-array",
+        By::Link => "link",
+        By::Iterator => "iterator",
+        By::StructOps => "struct-ops",
+        By::BtfUser => "btf-user",
+        By::Target => "target",
+    }
+}
+
+/// What to say instead of listing the rest of the holders of one kind.
+pub fn holder_nouns(by: By) -> (&'static str, &'static str) {
+    match by {
+        By::Fd | By::Mmap | By::Iterator => ("process", "processes"),
+        By::Pin => ("pin", "pins"),
+        By::Prog | By::Target => ("program", "programs"),
+        By::OuterMap => ("outer map", "outer maps"),
+        By::ProgArray => ("program array", "program arrays"),
+        By::Link | By::StructOps => ("link", "links"),
+        By::BtfUser => ("user", "users"),
+    }
+}
+
+/// `agent[4242]`: short, for a table.
+pub fn process_short(process: &Process) -> String {
+    let comm = safe(&process.comm);
+    let comm = if comm.is_empty() { "?".into() } else { comm };
+    match process.tid {
+        Some(tid) => format!("{comm}[{}, thread {tid}]", process.pid),
+        None => format!("{comm}[{}]", process.pid),
+    }
+}
+
+/// `agent (pid 4242)`
+pub fn process_long(process: &Process) -> String {
+    let comm = safe(&process.comm);
+    let comm = if comm.is_empty() { "?".into() } else { comm };
+    match process.tid {
+        Some(tid) => format!("{comm} (pid {}, table of thread {tid})", process.pid),
+        None => format!("{comm} (pid {})", process.pid),
+    }
+}
+
+/// `pin /sys/fs/bpf/x`
+pub fn pin_short(pin: &Pin) -> String {
+    let word = if pin.unlinked { "unlinked pin" } else { "pin" };
+    match pin.enter_pid {
+        Some(pid) => format!("{word} {} (mounts of pid {pid})", safe(&pin.path)),
+        None => format!("{word} {}", safe(&pin.path)),
+    }
+}
+
+/// Numbers as ranges: `fd 5`, `fds 5-9, 12`. What needs more than `room`
+/// columns ends with how many more there are.
+pub fn ranges(noun: &str, numbers: &[u32], room: usize) -> String {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let plural = if sorted.len() == 1 { "" } else { "s" };
+    let mut text = format!("{noun}{plural} ");
+    let mut shown = 0;
+    for run in sorted.chunk_by(|a, b| a.checked_add(1) == Some(*b)) {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        let range = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        };
+        let gap = if shown == 0 { "" } else { ", " };
+        let left = (sorted.len() - shown - run.len()) as u64;
+        // Unless this is the last one, keep room for the note about the rest.
+        let note = if left == 0 { 0 } else { width(&more(left)) };
+        if shown > 0 && width(&text) + gap.len() + range.len() + note > room {
+            text.push_str(&more((sorted.len() - shown) as u64));
+            return text;
+        }
+        text.push_str(gap);
+        text.push_str(&range);
+        shown += run.len();
+    }
+    text
+}
+
+fn more(number: u64) -> String {
+    format!(", … {} more", units::count(number))
+}
+
+/// What a state means, for whoever meets the word for the first time; being in
+/// use needs no word.
+pub fn state_meaning(state: State) -> Option<&'static str> {
+    match state {
+        State::InUse => None,
+        State::OrphanPin => Some("only pins keep it, and nothing is attached"),
+        State::HeldByKernel => Some("no process and no pin keeps it, but attachments or a cycle"),
+        State::Unreferenced => Some("nothing refers to it any more, it is being freed"),
+        State::Unknown => Some("what keeps it could not be established"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_become_ranges() {
+        assert_eq!(ranges("fd", &[5], 40), "fd 5");
+        assert_eq!(ranges("fd", &[12, 6, 5, 7, 7], 40), "fds 5-7, 12");
+        assert_eq!(
+            ranges("fd", &[u32::MAX, u32::MAX - 1], 40),
+            "fds 4294967294-4294967295"
+        );
+        let odd: Vec<u32> = (0..1_000).map(|n| 2 * n).collect();
+        assert_eq!(ranges("fd", &odd, 24), "fds 0, 2, 4, … 997 more");
+    }
+}

@@ -58,7 +58,11 @@ pub fn report(answer: anyhow::Result<Answer>) -> ExitCode {
         }
         return ExitCode::from(3);
     }
-    ExitCode::from(2)
+    // The message says what it would take.
+    let lab_needs = error
+        .downcast_ref::<lab::Error>()
+        .and_then(lab::Error::needs);
+    ExitCode::from(if lab_needs.is_some() { 3 } else { 2 })
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

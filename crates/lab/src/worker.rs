@@ -1,0 +1,207 @@
+//! A scenario's child, as its parent has it: started, listened to, ended.
+
+use crate::CHILD_COMMAND;
+use crate::error::Error;
+use crate::message::{LONGEST, Message};
+use crate::signals::Signals;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::Instant;
+
+/// What happens next to a child.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Event {
+    /// It says something.
+    Said(Message),
+    /// It has exited, or says what no child of ours says.
+    Over,
+    /// We are asked to end.
+    Interrupted,
+    /// Nothing, until the time given.
+    Timeout,
+}
+
+/// A child. Dropping it kills it and waits for it.
+pub struct Worker {
+    child: Child,
+    pidfd: OwnedFd,
+    /// Open for as long as the child shall go on.
+    lifeline: Option<ChildStdin>,
+    out: ChildStdout,
+    buffer: Vec<u8>,
+    said: VecDeque<Message>,
+    over: bool,
+    status: Option<ExitStatus>,
+}
+
+impl Worker {
+    /// Starts this program again as `lab-child WORDS…`.
+    ///
+    /// A fork alone would do in a program with one thread, but that is not for a
+    /// library to know.
+    pub fn start(words: &[String]) -> Result<Self, Error> {
+        let failed = |errno| Error::Child {
+            doing: "started",
+            errno,
+        };
+        let mut child = Command::new("/proc/self/exe")
+            .arg0(
+                std::env::args_os()
+                    .next()
+                    .unwrap_or_else(|| "lastref".into()),
+            )
+            .arg(CHILD_COMMAND)
+            .args(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let parts = pidfd(&child).and_then(|pidfd| {
+            let missing = || io::Error::other("its pipes are missing");
+            let out = child.stdout.take().ok_or_else(missing)?;
+            Ok((pidfd, out))
+        });
+        match parts {
+            Ok((pidfd, out)) => Ok(Self {
+                lifeline: child.stdin.take(),
+                child,
+                pidfd,
+                out,
+                buffer: Vec::new(),
+                said: VecDeque::new(),
+                over: false,
+                status: None,
+            }),
+            Err(errno) => {
+                // Not reaped yet, so the pid is still its own.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(failed(errno))
+            }
+        }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for what comes next; without `until`, for as long as it takes.
+    pub fn next(
+        &mut self,
+        signals: Option<&Signals>,
+        until: Option<Instant>,
+    ) -> Result<Event, Error> {
+        let failed = |errno: Errno| Error::Child {
+            doing: "followed",
+            errno: errno.into(),
+        };
+        loop {
+            if let Some(message) = self.said.pop_front() {
+                return Ok(Event::Said(message));
+            }
+            if self.over {
+                return Ok(Event::Over);
+            }
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            // More seconds than a timespec holds are no limit.
+            let timeout = left.and_then(|left| left.try_into().ok());
+            let mut fds = vec![PollFd::new(&self.out, PollFlags::IN)];
+            if let Some(signals) = signals {
+                fds.push(PollFd::new(signals, PollFlags::IN));
+            }
+            let ready = match poll(&mut fds, timeout.as_ref()) {
+                Err(Errno::INTR) => continue,
+                ready => ready.map_err(failed)?,
+            };
+            let said = !fds[0].revents().is_empty();
+            if signals.is_some_and(Signals::take) {
+                return Ok(Event::Interrupted);
+            }
+            if ready == 0 {
+                return Ok(Event::Timeout);
+            }
+            if said {
+                self.read().map_err(failed)?;
+            }
+        }
+    }
+
+    /// Takes what there is to read, and makes messages of it.
+    fn read(&mut self) -> Result<(), Errno> {
+        let mut chunk = [0; LONGEST];
+        let n = match rustix::io::read(&self.out, &mut chunk) {
+            Err(Errno::INTR) => return Ok(()),
+            n => n?,
+        };
+        self.over = n == 0;
+        self.buffer.extend_from_slice(&chunk[..n]);
+        while let Some(end) = self.buffer.iter().position(|&b| b == b'\n') {
+            let line: Vec<u8> = self.buffer.drain(..=end).collect();
+            match std::str::from_utf8(&line[..end])
+                .ok()
+                .and_then(Message::parse)
+            {
+                Some(message) => self.said.push_back(message),
+                None => self.over = true,
+            }
+        }
+        self.over |= self.buffer.len() > LONGEST;
+        Ok(())
+    }
+
+    /// Asks it to stop, and to say what it has done.
+    pub fn stop(&mut self) {
+        self.lifeline = None;
+    }
+
+    /// Kills it, if it still lives, and waits until it is gone.
+    pub fn end(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.status {
+            return Ok(status);
+        }
+        self.lifeline = None;
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            // It has exited already.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let status = self.child.wait()?;
+        self.status = Some(status);
+        Ok(status)
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let _ = self.end();
+    }
+}
+
+fn pidfd(child: &Child) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| io::Error::other("its process id is none"))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
+}
+
+/// For the child: waits until its parent says stop or dies (true), or until then (false).
+pub fn told_to_stop(until: Option<Instant>) -> bool {
+    let stdin = io::stdin();
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let timeout = left.and_then(|left| left.try_into().ok());
+        let mut fds = [PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::empty())];
+        match poll(&mut fds, timeout.as_ref()) {
+            Err(Errno::INTR) => {}
+            Ok(0) => return false,
+            // Hung up, or not to be watched: either way nobody is there.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}

@@ -10,7 +10,7 @@ pub(crate) fn own_flags(facts: &Facts, explained: u64) -> Flags {
     let attached = match &facts.detail {
         Detail::Prog(prog) => prog.attached,
         Detail::Link(link) => !link.detached,
-        Detail::Btf(_) | Detail::Map {} => false,
+        Detail::Btf(_) | Detail::Map(_) => false,
     };
     if attached {
         flags = flags | Flags::ATTACHED;

@@ -2,7 +2,7 @@
 
 use crate::account::Ledger;
 use crate::graph::is_user;
-use model::{Facts, Kind, Object};
+use model::{Detail, Facts, Kind, Object};
 
 /// Walks that run only on demand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,11 +97,14 @@ fn is_map_of(facts: &Facts, types: &[&str]) -> bool {
     facts.kind == Kind::Map && types.contains(&facts.type_name.as_str())
 }
 
-/// Maps whose operations have `map_mmap`: `array_map_mmap` (with
-/// `BPF_F_MMAPABLE`, which the facts do not tell), `ringbuf_map_mmap_kern`,
-/// `ringbuf_map_mmap_user`, `arena_map_mmap`.
+/// Maps whose operations have `map_mmap`: `array_map_mmap`, which wants
+/// `BPF_F_MMAPABLE`, `ringbuf_map_mmap_kern`, `ringbuf_map_mmap_user`,
+/// `arena_map_mmap`.
 pub(crate) fn can_be_mapped(facts: &Facts) -> bool {
-    is_map_of(facts, &["array", "ringbuf", "user_ringbuf", "arena"])
+    const BPF_F_MMAPABLE: u32 = 1 << 10;
+    let mmapable = matches!(&facts.detail, Detail::Map(map) if map.map_flags & BPF_F_MMAPABLE != 0);
+    is_map_of(facts, &["ringbuf", "user_ringbuf", "arena"])
+        || is_map_of(facts, &["array"]) && mmapable
 }
 
 pub(crate) fn is_program_array(facts: &Facts) -> bool {

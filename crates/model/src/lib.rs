@@ -15,8 +15,8 @@ mod text;
 
 pub use holder::{Container, Holder, ObjectRef, Pin, Process};
 pub use object::{
-    BtfFacts, Detail, Facts, Kind, LinkFacts, MemorySource, Object, ObjectId, ParseObjectIdError,
-    ProgFacts, State,
+    BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, Object, ObjectId,
+    ParseObjectIdError, ProgFacts, State,
 };
 pub use reference::{By, Reference};
 pub use snapshot::{CannotSee, ListReport, PidNamespace, ReleaseStep, Snapshot, WhyReport};

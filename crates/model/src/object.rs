@@ -170,8 +170,15 @@ pub enum Detail {
     Link(LinkFacts),
     /// A BTF object.
     Btf(BtfFacts),
-    /// Maps have nothing of their own.
-    Map {},
+    /// A map.
+    Map(MapFacts),
+}
+
+/// What only maps have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct MapFacts {
+    /// `map_flags` of `BPF_MAP_CREATE` (`BPF_F_…` in `include/uapi/linux/bpf.h`).
+    pub map_flags: u32,
 }
 
 /// What only programs have.

@@ -1,7 +1,9 @@
 //! What the kernel's walks tell of an object, in the model's words.
 
 use kernel::{Addr, Btf, Link, Map, Objects, Prog, names};
-use model::{BtfFacts, Detail, Facts, Kind, LinkFacts, MemorySource, ObjectId, ProgFacts};
+use model::{
+    BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, ObjectId, ProgFacts,
+};
 use rustc_hash::FxHashMap;
 
 /// Facts of every object, without references yet. `btfs` are those that only a
@@ -81,7 +83,9 @@ fn of_map(map: &Map) -> Facts {
         &map.name,
         type_name,
         map.refcnt,
-        Detail::Map {},
+        Detail::Map(MapFacts {
+            map_flags: map.flags,
+        }),
     );
     facts.usercnt = Some(map.usercnt);
     facts.memory_bytes = map.memory;

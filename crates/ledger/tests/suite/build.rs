@@ -2,12 +2,22 @@
 
 use ledger::{Ledger, Reading, Sight};
 use model::{
-    BtfFacts, By, Detail, Facts, Holder, Kind, LinkFacts, Object, ObjectId, ObjectRef, Pin,
-    Process, ProgFacts, Reference,
+    BtfFacts, By, Detail, Facts, Holder, Kind, LinkFacts, MapFacts, Object, ObjectId, ObjectRef,
+    Pin, Process, ProgFacts, Reference,
 };
 
+/// Maps of the tests may be mapped (`BPF_F_MMAPABLE`).
+const MMAPABLE: u32 = 1 << 10;
+
 pub fn map(id: u32, type_name: &str) -> Reading {
-    reading(Kind::Map, id, type_name, Detail::Map {})
+    reading(
+        Kind::Map,
+        id,
+        type_name,
+        Detail::Map(MapFacts {
+            map_flags: MMAPABLE,
+        }),
+    )
 }
 
 pub fn prog(id: u32) -> Reading {

@@ -151,3 +151,10 @@ fn what_lastref_made_itself_wants_no_walk() {
     own.facts.own = true;
     assert_eq!(close(vec![own]).walks_wanted(NONE), NONE);
 }
+
+#[test]
+fn an_array_that_cannot_be_mapped_wants_no_mappings() {
+    let mut plain = map(1, "array").fd(1, &[1]).counts(2).users(2);
+    plain.facts.detail = model::Detail::Map(model::MapFacts::default());
+    assert_eq!(close(vec![plain]).walks_wanted(PINS), NONE);
+}

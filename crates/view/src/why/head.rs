@@ -131,7 +131,7 @@ fn details(object: &Object) -> Vec<Span> {
                 phrases.push(plain(format!("runs prog:{id}")));
             }
         }
-        Detail::Btf(_) | Detail::Map {} => {}
+        Detail::Btf(_) | Detail::Map(_) => {}
     }
     if facts.memory_source == Some(MemorySource::Computed) {
         phrases.push(("size computed from its attributes".into(), Paint::Dim));

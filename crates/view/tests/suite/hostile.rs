@@ -3,8 +3,8 @@
 
 use crate::world;
 use model::{
-    By, CannotSee, Container, Detail, Facts, Holder, Kind, LinkFacts, ListReport, Object, ObjectId,
-    ObjectRef, Pin, Process, ProgFacts, Reference, ReleaseStep, State, WhyReport,
+    By, CannotSee, Container, Detail, Facts, Holder, Kind, LinkFacts, ListReport, MapFacts, Object,
+    ObjectId, ObjectRef, Pin, Process, ProgFacts, Reference, ReleaseStep, State, WhyReport,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -125,7 +125,7 @@ fn reference() -> BoxedStrategy<Reference> {
 
 fn detail() -> BoxedStrategy<Detail> {
     prop_oneof![
-        Just(Detail::Map {}),
+        any::<u32>().prop_map(|map_flags| Detail::Map(MapFacts { map_flags })),
         (name(), vec(any::<u32>(), 0..30), any::<bool>()).prop_map(|(tag, maps, attached)| {
             Detail::Prog(ProgFacts {
                 tag,

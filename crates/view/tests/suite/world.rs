@@ -3,8 +3,8 @@
 
 use model::{
     BtfFacts, By, CannotSee, Container, Detail, Facts, Holder, Kind, LinkFacts, ListReport,
-    MemorySource, Object, ObjectId, ObjectRef, PidNamespace, Pin, Process, ProgFacts, Reference,
-    ReleaseStep, Snapshot, State, WhyReport,
+    MapFacts, MemorySource, Object, ObjectId, ObjectRef, PidNamespace, Pin, Process, ProgFacts,
+    Reference, ReleaseStep, Snapshot, State, WhyReport,
 };
 
 pub fn snapshot() -> Snapshot {
@@ -91,7 +91,7 @@ pub fn object(
 ) -> Object {
     let explained = references.iter().map(|r| r.count).sum();
     let detail = match kind {
-        Kind::Map => Detail::Map {},
+        Kind::Map => Detail::Map(MapFacts::default()),
         Kind::Prog => Detail::Prog(ProgFacts {
             tag: "0123456789abcdef".into(),
             maps: vec![],

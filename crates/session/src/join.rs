@@ -219,7 +219,9 @@ impl<'a> Join<'a> {
             self.held_by_if(prog.target, By::Target, prog.addr);
         }
         for link in &objects.links {
-            self.held_by_if(link.prog, By::Link, link.addr);
+            for _ in 0..link.prog_references {
+                self.held_by_if(link.prog, By::Link, link.addr);
+            }
             self.held_by_if(link.target_prog, By::Target, link.addr);
             let by = if link.link_type == kernel::names::STRUCT_OPS_LINK {
                 By::StructOps

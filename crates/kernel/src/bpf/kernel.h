@@ -226,7 +226,11 @@ struct trace_probe { struct list_head list; };
 struct trace_probe_event { struct trace_event_call call; struct list_head probes; };
 struct trace_uprobe { char *filename; unsigned long offset; struct trace_probe tp; };
 struct perf_event_attr___kernel { u32 type; u64 config; };
-struct perf_event { struct perf_event_attr___kernel attr; struct trace_event_call *tp_event; };
+struct perf_event {
+	struct perf_event_attr___kernel attr;
+	struct trace_event_call *tp_event;
+	struct bpf_prog *prog;
+};
 struct bpf_perf_link { struct bpf_link link; struct file *perf_file; };
 
 #pragma clang attribute pop

@@ -90,6 +90,7 @@ struct row_link {
 	u64 link;
 	u64 refcnt;
 	u64 prog;
+	u64 event_prog; /* perf: event->prog, with a reference of its own */
 	u64 map;    /* iterator on a map, struct_ops, sockmap */
 	u64 target; /* tracing on a program */
 	u64 cgroup; /* key of ROW_TEXT rows */

@@ -87,6 +87,10 @@ pub struct Link {
     pub refcnt: u64,
     /// Its program.
     pub prog: Option<Addr>,
+    /// How many references it has on its program. Two where what it attached to
+    /// has one of its own: a perf event (`bpf_perf_link_attach`), a sockmap
+    /// (`sock_map_link_create`).
+    pub prog_references: u64,
     /// The map it was made for: an iterator's, a `struct_ops` map, a sockmap.
     pub map: Option<Addr>,
     /// The program it is attached to (freplace, fentry on a program).
@@ -313,6 +317,7 @@ impl Reader {
             link_type: row.r#type,
             refcnt: row.refcnt.saturating_sub(1),
             prog: Addr::new(row.prog),
+            prog_references: 1 + u64::from(names::target_has_prog(row)),
             map: Addr::new(row.map),
             target_prog: Addr::new(row.target),
             target: names::link_target(row, &words),

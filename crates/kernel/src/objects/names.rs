@@ -85,6 +85,15 @@ pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Optio
     }
 }
 
+/// Whether what a link is attached to has a reference of its own on the program.
+pub(crate) fn target_has_prog(row: &types::row_link) -> bool {
+    match row.r#type {
+        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => row.event_prog != 0 && row.event_prog == row.prog,
+        libbpf_sys::BPF_LINK_TYPE_SOCKMAP => row.map != 0,
+        _ => false,
+    }
+}
+
 /// A perf link's event. Tracepoints have a system and a name; what
 /// `perf_event_open` made a probe of, the probe's name.
 fn perf_target(perf_type: u32, words: &LinkWords<'_>) -> Option<String> {

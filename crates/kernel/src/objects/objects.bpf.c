@@ -200,6 +200,7 @@ static __always_inline long write_perf(struct seq_file *seq, struct row_link *r,
 	}
 	event = BPF_CORE_READ(file, private_data);
 	r->perf_type = BPF_CORE_READ(event, attr.type);
+	r->event_prog = (u64)BPF_CORE_READ(event, prog);
 	call = BPF_CORE_READ(event, tp_event);
 	if (!call)
 		return 0;

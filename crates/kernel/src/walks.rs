@@ -64,6 +64,8 @@ pub struct Walks {
     own: Own,
     /// What our own descriptors taught us.
     file_ops: types::file_ops,
+    /// Whether the staged walks call `bpf_loop` (5.17).
+    loops: Loops,
     /// Address of sockfs's `struct file_system_type`.
     fs_type: u64,
     has_links: bool,
@@ -79,12 +81,15 @@ impl Walks {
     /// Loads what every sweep needs. Needs `CAP_BPF` and `CAP_PERFMON`, and a
     /// kernel with BTF and BPF iterators.
     pub fn load() -> Result<Self, Error> {
-        let (every_sweep, has_links) = match Loaded::new(&EVERY_SWEEP) {
+        let (every_sweep, has_links) = match Loaded::new(&EVERY_SWEEP, Loops::Calls) {
             Ok(loaded) => (loaded, true),
             // No link iterator before 5.19 (2f5f33ae7f0a "bpf: Add bpf_link iterator").
             Err(error) if error.needs() == Needs::Other => {
                 let others = [Walk::Maps, Walk::Progs, Walk::Files];
-                (Loaded::new(&others).map_err(|_| error)?, false)
+                (
+                    Loaded::new(&others, Loops::Calls).map_err(|_| error)?,
+                    false,
+                )
             }
             Err(error) => return Err(error),
         };
@@ -93,6 +98,7 @@ impl Walks {
             every_sweep,
             staged: None,
             file_ops: types::file_ops::default(),
+            loops: Loops::Calls,
             fs_type: 0,
             has_links,
         };
@@ -128,7 +134,8 @@ impl Walks {
         let loaded = if EVERY_SWEEP.contains(&walk) {
             &mut self.every_sweep
         } else {
-            Self::staged(&mut self.staged, &mut self.own, self.file_ops)?
+            self.load_staged()?;
+            self.staged.as_mut().expect("it is loaded")
         };
         loaded.bss().last = types::last_written::default();
         let ticks = matches!(walk, Walk::Pins | Walk::Slots)
@@ -151,25 +158,37 @@ impl Walks {
 
     /// The global variables of the object that has `Pins`, `Slots` and `Mappings`.
     pub(crate) fn staged_bss(&mut self) -> Result<&mut types::bss, Error> {
-        Ok(Self::staged(&mut self.staged, &mut self.own, self.file_ops)?.bss())
+        self.load_staged()?;
+        Ok(self.staged.as_mut().expect("it is loaded").bss())
     }
 
     pub(crate) fn sockfs_type(&self) -> u64 {
         self.fs_type
     }
 
-    fn staged<'a>(
-        staged: &'a mut Option<Loaded>,
-        own: &mut Own,
-        file_ops: types::file_ops,
-    ) -> Result<&'a mut Loaded, Error> {
-        if staged.is_none() {
-            let mut loaded = Loaded::new(&STAGED)?;
-            loaded.bss().file_ops = file_ops;
-            loaded.own_objects(own);
-            *staged = Some(loaded);
+    /// Uses the programs for kernels without `bpf_loop` also where there is one.
+    /// For tests: both must find the same.
+    pub fn use_plain_loops(&mut self) {
+        self.staged = None;
+        self.loops = Loops::Plain;
+    }
+
+    fn load_staged(&mut self) -> Result<(), Error> {
+        if self.staged.is_some() {
+            return Ok(());
         }
-        Ok(staged.as_mut().expect("it was just put there"))
+        let mut loaded = match Loaded::new(&STAGED, self.loops) {
+            // No bpf_loop before 5.17 (e6f2dd0f8067 "bpf: Add bpf_loop helper").
+            Err(error) if self.loops == Loops::Calls && error.needs() == Needs::Other => {
+                self.loops = Loops::Plain;
+                Loaded::new(&STAGED, self.loops).map_err(|_| error)?
+            }
+            loaded => loaded?,
+        };
+        loaded.bss().file_ops = self.file_ops;
+        loaded.own_objects(&mut self.own);
+        self.staged = Some(loaded);
+        Ok(())
     }
 
     /// Reads what our own descriptors look like to the kernel. A table of file
@@ -277,13 +296,23 @@ fn read_rows(file: OwnedFd, each: &mut dyn FnMut(Rows<'_>)) -> io::Result<()> {
     }
 }
 
+/// How a walk with many steps makes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loops {
+    /// By `bpf_loop`.
+    Calls,
+    /// By a bounded loop, which the verifier follows step by step.
+    Plain,
+}
+
 /// One instance of the BPF object, with some of its programs loaded.
 struct Loaded {
     skel: WalksSkel<'static>,
+    loops: Loops,
 }
 
 impl Loaded {
-    fn new(walks: &[Walk]) -> Result<Self, Error> {
+    fn new(walks: &[Walk], loops: Loops) -> Result<Self, Error> {
         static LOG: Mutex<String> = Mutex::new(String::new());
         fn keep(_: PrintLevel, message: String) {
             if let Ok(mut log) = LOG.lock() {
@@ -312,10 +341,14 @@ impl Loaded {
         progs.links.set_autoload(walks.contains(&Walk::Links));
         progs.files.set_autoload(walks.contains(&Walk::Files));
         progs.mappings.set_autoload(walks.contains(&Walk::Mappings));
-        progs.pins.set_autoload(walks.contains(&Walk::Pins));
-        progs.slots.set_autoload(walks.contains(&Walk::Slots));
+        let plain = loops == Loops::Plain;
+        let (pins, slots) = (walks.contains(&Walk::Pins), walks.contains(&Walk::Slots));
+        progs.pins.set_autoload(pins && !plain);
+        progs.slots.set_autoload(slots && !plain);
+        progs.pins_plain.set_autoload(pins && plain);
+        progs.slots_plain.set_autoload(slots && plain);
         let skel = open.load().map_err(|e| fail(&e))?;
-        Ok(Self { skel })
+        Ok(Self { skel, loops })
     }
 
     fn bss(&mut self) -> &mut types::bss {
@@ -334,6 +367,8 @@ impl Loaded {
             Walk::Links => progs.links.as_fd(),
             Walk::Files => progs.files.as_fd(),
             Walk::Mappings => progs.mappings.as_fd(),
+            Walk::Pins if self.loops == Loops::Plain => progs.pins_plain.as_fd(),
+            Walk::Slots if self.loops == Loops::Plain => progs.slots_plain.as_fd(),
             Walk::Pins => progs.pins.as_fd(),
             Walk::Slots => progs.slots.as_fd(),
         }

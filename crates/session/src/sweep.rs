@@ -64,7 +64,7 @@ impl Sweeper {
         let (ledger, after) = loop {
             passes += 1;
             let files = self.walks.files()?;
-            staged.again(&mut self.walks, &before, &proc, &mut cannot_see)?;
+            staged.again(&mut self.walks, &before, &proc, &mut cannot_see);
             let mut after = self.walks.objects()?;
             let mut ledger = self.close(
                 &before,
@@ -78,7 +78,7 @@ impl Sweeper {
             );
             // What is left of an account says which of the costly walks are wanted.
             while staged.want(&ledger) {
-                staged.again(&mut self.walks, &after, &proc, &mut cannot_see)?;
+                staged.again(&mut self.walks, &after, &proc, &mut cannot_see);
                 after = self.walks.objects()?;
                 ledger = self.close(
                     &before,
@@ -179,7 +179,11 @@ impl Sweeper {
         let mut readings = pass.readings(people);
         self.other_btf(&mut readings, cannot_see);
         self.memory(&mut readings);
-        Ledger::close(readings, sight, previous)
+        let failed = staged.failed.clone();
+        let sight = Sight {
+            holders_out_of_sight: sight.holders_out_of_sight.clone().or(failed),
+        };
+        Ledger::close(readings, &sight, previous)
     }
 
     /// BTF that no iterated object leads to: it is opened, asked and closed.
@@ -247,6 +251,8 @@ struct Staged {
     pin_names: Vec<Pin>,
     slots: Option<Slots>,
     mappings: Option<FxHashMap<Addr, MappedFile>>,
+    /// Why walks could not be made: what they would find is out of sight.
+    failed: Option<String>,
 }
 
 impl Staged {
@@ -259,35 +265,47 @@ impl Staged {
         new.any()
     }
 
-    /// Runs all that were wanted so far, anew.
+    /// Runs all that were wanted so far, anew. A walk that this kernel does not
+    /// take leaves the accounts open, and is said.
     fn again(
         &mut self,
         walks: &mut Walks,
         objects: &Objects,
         proc: &Proc,
         cannot_see: &mut Vec<CannotSee>,
-    ) -> Result<(), Error> {
+    ) {
         if self.wanted.pins {
-            match walks.pins() {
-                Ok(pins) => {
-                    self.pin_names = paths::name_all(&pins, proc, cannot_see);
-                    self.pins = Some(pins);
-                }
-                Err(kernel::Error::Calibration(why)) => cannot_see.push(CannotSee {
-                    what: "pins".into(),
-                    why: why.into(),
-                    needs: "a kernel that lists its file systems as those so far do".into(),
-                }),
-                Err(error) => return Err(error.into()),
+            self.pins = self.keep(Walk::Pins, walks.pins(), cannot_see);
+            if let Some(pins) = &self.pins {
+                self.pin_names = paths::name_all(pins, proc, cannot_see);
             }
         }
         if self.wanted.slots {
-            self.slots = Some(walks.slots(objects.maps.iter())?);
+            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()), cannot_see);
         }
         if self.wanted.mappings {
-            self.mappings = Some(walks.mappings()?);
+            self.mappings = self.keep(Walk::Mappings, walks.mappings(), cannot_see);
         }
-        Ok(())
+    }
+
+    fn keep<T>(
+        &mut self,
+        walk: Walk,
+        found: Result<T, kernel::Error>,
+        cannot_see: &mut Vec<CannotSee>,
+    ) -> Option<T> {
+        match found {
+            Ok(found) => Some(found),
+            Err(error) => {
+                cannot_see.push(CannotSee {
+                    what: walk.name().into(),
+                    why: error.to_string(),
+                    needs: error.needs().as_str().into(),
+                });
+                self.failed = Some(format!("the walk over {} failed", walk.name()));
+                None
+            }
+        }
     }
 
     fn names(&self) -> Vec<String> {

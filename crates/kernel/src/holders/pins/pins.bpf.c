@@ -183,40 +183,81 @@ static __always_inline bool still_there(void)
 	return next && next != self && BPF_CORE_READ(next, prev) == self;
 }
 
-SEC("iter/bpf_map_elem")
-int pins(struct bpf_iter__bpf_map_elem *ctx)
+static __always_inline void begin_run(void)
 {
-	struct pin_walk w = { .seq = ctx->meta->seq };
-	struct file_system_type *bpffs;
-
-	/* The last call comes without an element. */
-	if (!ctx->key || pin_cursor.done)
-		return 0;
 	pin_run.at = pin_cursor;
 	pin_run.written = 0;
 	pin_run.stop = 0;
 	pin_run.err = 0;
+}
+
+/* The file system is found: its first super block. */
+static __always_inline void first_super_block(struct pin_walk *w)
+{
+	/* A local: inside BPF_CORE_READ, our own struct would be relocated too. */
+	struct file_system_type *bpffs = (void *)pin_run.at.fs_type;
+
+	pin_run.at.begun = 1;
+	if (bpffs)
+		pin_run.at.sb = super_block_of(BPF_CORE_READ(bpffs, fs_supers.first));
+	if (pin_run.at.sb)
+		write_super_block(w, (void *)pin_run.at.sb);
+}
+
+static __always_inline void end_run(struct pin_walk *w)
+{
+	if (pin_run.stop) {
+		struct row r = { .kind = ROW_CUT, .size = sizeof(r) };
+
+		pin_run.at.done = 1;
+		pin_run.err |= write_row(w->seq, r);
+	}
+	if (!pin_run.err)
+		pin_cursor = pin_run.at;
+}
+
+SEC("iter/bpf_map_elem")
+int pins(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct pin_walk w = { .seq = ctx->meta->seq };
+
+	/* The last call comes without an element. */
+	if (!ctx->key || pin_cursor.done)
+		return 0;
+	begin_run();
 	if (!pin_run.at.begun) {
-		pin_run.at.begun = 1;
 		bpf_loop(256, find_bpffs, &w, 0);
-		/* A local: inside BPF_CORE_READ, our own struct would be relocated too. */
-		bpffs = (void *)pin_run.at.fs_type;
-		if (bpffs)
-			pin_run.at.sb = super_block_of(BPF_CORE_READ(bpffs, fs_supers.first));
-		if (pin_run.at.sb)
-			write_super_block(&w, (void *)pin_run.at.sb);
+		first_super_block(&w);
 	} else if (!still_there()) {
 		pin_run.stop = 1;
 	}
 	if (!pin_run.stop)
 		bpf_loop(512, pin_step, &w, 0);
-	if (pin_run.stop) {
-		struct row r = { .kind = ROW_CUT, .size = sizeof(r) };
+	end_run(&w);
+	return 0;
+}
 
-		pin_run.at.done = 1;
-		pin_run.err |= write_row(w.seq, r);
+/* The same for kernels before 5.17, which have no bpf_loop(): fewer steps a run. */
+SEC("iter/bpf_map_elem")
+int pins_plain(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct pin_walk w = { .seq = ctx->meta->seq };
+	u32 i;
+
+	if (!ctx->key || pin_cursor.done)
+		return 0;
+	begin_run();
+	if (!pin_run.at.begun) {
+		for (i = 0; i < 128; i++)
+			if (find_bpffs(i, &w))
+				break;
+		first_super_block(&w);
+	} else if (!still_there()) {
+		pin_run.stop = 1;
 	}
-	if (!pin_run.err)
-		pin_cursor = pin_run.at;
+	for (i = 0; i < 24 && !pin_run.stop; i++)
+		if (pin_step(i, &w))
+			break;
+	end_run(&w);
 	return 0;
 }

@@ -114,14 +114,11 @@ static long hash_step(u32 i, struct slot_walk *w)
 	return slot_run.err || slot_run.written > WRITE_MAX;
 }
 
-SEC("iter/bpf_map_elem")
-int slots(struct bpf_iter__bpf_map_elem *ctx)
+/* False where the map is gone; then that is written, and the walk is over. */
+static __always_inline bool begin_run(struct slot_walk *w)
 {
-	struct slot_walk w = { .seq = ctx->meta->seq };
 	struct bpf_map *map;
 
-	if (!ctx->key || slot_cursor.done)
-		return 0;
 	slot_run.at = slot_cursor;
 	slot_run.node = 0;
 	slot_run.written = 0;
@@ -131,13 +128,49 @@ int slots(struct bpf_iter__bpf_map_elem *ctx)
 		struct row r = { .kind = ROW_CUT, .size = sizeof(r) };
 
 		slot_run.at.done = 1;
-		slot_run.err |= write_row(w.seq, r);
-	} else if (slot_run.at.hash) {
-		bpf_loop(STEPS, hash_step, &w, 0);
-	} else {
-		bpf_loop(STEPS, array_step, &w, 0);
+		slot_run.err |= write_row(w->seq, r);
+		return false;
 	}
+	return true;
+}
+
+static __always_inline void end_run(void)
+{
 	if (!slot_run.err)
 		slot_cursor = slot_run.at;
+}
+
+SEC("iter/bpf_map_elem")
+int slots(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct slot_walk w = { .seq = ctx->meta->seq };
+
+	if (!ctx->key || slot_cursor.done)
+		return 0;
+	if (begin_run(&w)) {
+		if (slot_run.at.hash)
+			bpf_loop(STEPS, hash_step, &w, 0);
+		else
+			bpf_loop(STEPS, array_step, &w, 0);
+	}
+	end_run();
+	return 0;
+}
+
+/* The same for kernels before 5.17, which have no bpf_loop(): fewer steps a run. */
+SEC("iter/bpf_map_elem")
+int slots_plain(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct slot_walk w = { .seq = ctx->meta->seq };
+	u32 i;
+
+	if (!ctx->key || slot_cursor.done)
+		return 0;
+	if (begin_run(&w)) {
+		for (i = 0; i < 64; i++)
+			if (slot_run.at.hash ? hash_step(i, &w) : array_step(i, &w))
+				break;
+	}
+	end_run();
 	return 0;
 }

@@ -1,0 +1,183 @@
+//! The walks on the running kernel. What they must find for each kind of holder
+//! is tested from outside (`crates/e2e`); here, that both forms of a walk find
+//! the same, and that thousands of elements are no problem.
+//!
+//! Needs root; says so and passes otherwise (`make test` then runs what needs
+//! BPF in a virtual machine).
+
+use kernel::Walks;
+use kernel::sys;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::process::Command;
+
+const PINS: usize = 3000;
+
+fn is_root() -> bool {
+    // SAFETY: no pointers.
+    let root = unsafe { libc::geteuid() } == 0;
+    if !root {
+        println!("not root: nothing tested");
+    }
+    root
+}
+
+/// A bpffs that only this thread's mount namespace has; the calling thread must
+/// be one of its own, as it stays there.
+fn private_bpffs() -> &'static Path {
+    const AT: &str = "/mnt";
+    // SAFETY: no memory is shared through this call.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+    let mount = |words: &[&str]| {
+        let status = Command::new("mount").args(words).status();
+        assert!(status.expect("mount runs").success(), "mount {words:?}");
+    };
+    mount(&["--make-rprivate", "/"]);
+    mount(&["-t", "bpf", "bpf", AT]);
+    Path::new(AT)
+}
+
+fn map() -> OwnedFd {
+    sys::create_array(c"walks_test", 8, 1).expect("an array map")
+}
+
+#[test]
+fn both_forms_of_the_walk_over_pins_find_thousands() {
+    if !is_root() {
+        return;
+    }
+    let found = std::thread::spawn(|| {
+        let bpffs = private_bpffs();
+        let map = map();
+        let id = sys::map_id(map.as_fd()).expect("its id");
+        for pin in 0..PINS {
+            let dir = bpffs.join(format!("dir{}", pin % 10));
+            fs::create_dir_all(&dir).expect("a directory");
+            sys::pin(map.as_fd(), &dir.join(format!("pin{pin}"))).expect("a pin");
+        }
+        let first = bpffs.join("dir0/pin0");
+        fs::hard_link(&first, bpffs.join("again")).expect("a hard link");
+        [false, true].map(|plain| {
+            let mut walks = Walks::load().expect("the walks load");
+            if plain {
+                walks.use_plain_loops();
+            }
+            let objects = walks.objects().expect("objects");
+            let of = objects.maps.iter().find(|m| m.id == id).expect("our map");
+            let pins = walks.pins().expect("pins");
+            let mut paths: Vec<_> = pins
+                .inodes
+                .into_iter()
+                .filter(|inode| inode.object == of.addr)
+                .map(|inode| inode.paths)
+                .collect();
+            paths.sort();
+            (pins.cut, of.usercnt, paths)
+        })
+    })
+    .join()
+    .expect("the thread with its own mounts");
+    for (cut, usercnt, paths) in &found {
+        assert!(!cut, "no list changed");
+        assert_eq!(*usercnt, PINS as u64 + 1, "the kernel's own count");
+        assert_eq!(paths.len(), PINS);
+        assert!(paths.contains(&vec!["/again".into(), "/dir0/pin0".into()]));
+    }
+    assert_eq!(found[0], found[1]);
+}
+
+#[test]
+fn a_calibrated_walk_finds_our_own_descriptors() {
+    if !is_root() {
+        return;
+    }
+    let maps: Vec<_> = (0..500).map(|_| map()).collect();
+    let copies: Vec<_> = maps
+        .iter()
+        .map(|m| m.try_clone().expect("a copy"))
+        .collect();
+    let mut walks = Walks::load().expect("the walks load");
+    let files = walks.files().expect("files");
+    let objects = walks.objects().expect("objects");
+    for (map, copy) in maps.iter().zip(&copies) {
+        let id = sys::map_id(map.as_fd()).expect("its id");
+        let of = objects.maps.iter().find(|m| m.id == id).expect("our map");
+        let shared: Vec<_> = files
+            .shared
+            .values()
+            .filter(|file| file.object == of.addr)
+            .collect();
+        assert_eq!(shared.len(), 1, "a copied descriptor is the same file");
+        let mut fds: Vec<_> = shared[0].at.iter().map(|&(_, fd)| fd).collect();
+        fds.sort_unstable();
+        use std::os::fd::AsRawFd;
+        let mut expected = [map.as_raw_fd() as u32, copy.as_raw_fd() as u32];
+        expected.sort_unstable();
+        assert_eq!(fds, expected);
+    }
+}
+
+/// A map of maps with `inner` in its first `used` of `slots` slots.
+fn outer(map_type: u32, inner: &OwnedFd, slots: u32, used: u32) -> OwnedFd {
+    use std::os::fd::{AsRawFd, FromRawFd};
+    let inner = inner.as_raw_fd() as u32;
+    let opts = libbpf_sys::bpf_map_create_opts {
+        sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
+        inner_map_fd: inner,
+        ..Default::default()
+    };
+    // SAFETY: the name is a C string, and `opts` lives until the call returns.
+    let fd = unsafe {
+        libbpf_sys::bpf_map_create(map_type, c"outer".as_ptr(), 4, 4, slots, &raw const opts)
+    };
+    assert!(fd >= 0, "a map of maps: errno {}", -fd);
+    // SAFETY: a new descriptor that nobody else has.
+    let outer = unsafe { OwnedFd::from_raw_fd(fd) };
+    for key in 0..used {
+        // SAFETY: key and value have the 4 bytes that the map was made for.
+        let result = unsafe {
+            libbpf_sys::bpf_map_update_elem(
+                fd,
+                (&raw const key).cast(),
+                (&raw const inner).cast(),
+                0,
+            )
+        };
+        assert_eq!(result, 0, "slot {key}");
+    }
+    outer
+}
+
+#[test]
+fn both_forms_of_the_walk_over_slots_find_the_same() {
+    if !is_root() {
+        return;
+    }
+    const SLOTS: u32 = 100_000;
+    const USED: u32 = 30;
+    let inner = map();
+    let array = outer(libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS, &inner, SLOTS, USED);
+    let hash = outer(libbpf_sys::BPF_MAP_TYPE_HASH_OF_MAPS, &inner, 1000, USED);
+    let ids = [&inner, &array, &hash].map(|m| sys::map_id(m.as_fd()).expect("its id"));
+    let found = [false, true].map(|plain| {
+        let mut walks = Walks::load().expect("the walks load");
+        if plain {
+            walks.use_plain_loops();
+        }
+        let objects = walks.objects().expect("objects");
+        let ours: Vec<_> = ids
+            .iter()
+            .map(|id| objects.maps.iter().find(|m| m.id == *id).expect("our map"))
+            .collect();
+        assert_eq!(
+            ours[0].refcnt,
+            u64::from(1 + 2 * USED),
+            "the kernel's own count"
+        );
+        let slots = walks.slots(ours.iter().copied()).expect("slots");
+        assert!(!slots.cut);
+        [1, 2].map(|holder| slots.held[&(ours[holder].addr, ours[0].addr)])
+    });
+    assert_eq!(found, [[u64::from(USED); 2]; 2]);
+}

@@ -1,0 +1,48 @@
+# What people and machines run. Everything else is cargo and `cargo xtask --help`.
+
+.PHONY: all deps build demo test test-kernels test-all lint fuzz bench bench-smoke clean
+all: build
+
+# What is missing of compilers, libraries and QEMU; silent if nothing is.
+deps:
+	@scripts/install-deps.sh
+
+build: deps
+	cargo build --release -p lastref
+
+# Shows a leak and what lastref says about it. Needs root.
+demo: build
+	@scripts/demo.sh
+
+# Within 15 minutes on two cores: all tests here, and the tests from outside on one kernel in QEMU.
+test: deps
+	@scripts/test.sh
+
+# The same tests from outside on Debian's 6.1 and 6.12, after a proof that the harness tells
+# failures. A kernel that has just been tested with the very same files is not booted again.
+test-kernels: deps
+	cargo xtask self-test --kernel 6.12
+	cargo xtask test-kernels --reuse
+
+test-all: test lint test-kernels fuzz bench-smoke
+
+lint: deps
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask lint
+
+# A short run of every fuzz target.
+fuzz: deps
+	@scripts/fuzz.sh
+
+# The figures of the documentation, measured here.
+bench: build
+	@if [ -x bench/run.sh ]; then bench/run.sh; else echo "bench: none yet"; fi
+
+# Does the benchmark run at all? Its figures mean nothing.
+bench-smoke: build
+	@if [ -x bench/run.sh ]; then bench/run.sh --smoke; else echo "bench: none yet"; fi
+
+clean:
+	cargo clean
+	rm -rf .cache

@@ -1,0 +1,160 @@
+//! What the developers of lastref need beside cargo: kernels, machines that boot them, the matrix
+//! of tests on them, and checks of the sources.
+
+mod apt;
+mod batch;
+mod command;
+mod cpio;
+mod guest;
+mod initramfs;
+mod kernel_log;
+mod kernels;
+mod lint;
+mod matrix;
+mod modules;
+mod plan;
+mod report;
+mod selftest;
+mod single;
+mod stream;
+mod testrun;
+mod vm;
+mod workspace;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Fetch the kernels of the matrix, or those named, and say which they are
+    Kernels {
+        /// A line (6.12), "newest", or the path of a vmlinuz
+        kernels: Vec<String>,
+    },
+    /// Run a program of the host in a machine; exits with its status
+    Vm {
+        /// A line (6.12), "newest", or the path of a vmlinuz
+        #[arg(long, default_value = "newest")]
+        kernel: String,
+        /// Keep the initramfs and the kernel's log
+        #[arg(long)]
+        keep: bool,
+        /// Pack this file, folder or program too; may be repeated
+        #[arg(long = "file", value_name = "PATH")]
+        files: Vec<PathBuf>,
+        /// Set a variable in the program's environment; may be repeated
+        #[arg(long, value_name = "NAME=VALUE")]
+        env: Vec<String>,
+        /// Kill the program after so many seconds
+        #[arg(long, default_value_t = 600)]
+        timeout: u64,
+        /// A path, or the name of a program of this workspace, and its arguments
+        #[arg(last = true, required = true)]
+        program: Vec<String>,
+    },
+    /// Run the tests from outside on every kernel of the matrix
+    TestKernels {
+        /// Only on this kernel; may be repeated
+        #[arg(long = "kernel")]
+        kernels: Vec<String>,
+        /// Run the tests of this package instead; may be repeated
+        #[arg(long = "package", short)]
+        packages: Vec<String>,
+        /// End a test that wrote nothing for so many seconds
+        #[arg(long, default_value_t = 240)]
+        timeout: u64,
+        /// Take the result of an earlier clean run of the same files
+        #[arg(long)]
+        reuse: bool,
+        /// Only tests whose full name, `suite::name`, contains this
+        filter: Option<String>,
+    },
+    /// Prove that the harness tells failures of every kind
+    SelfTest {
+        /// On this kernel
+        #[arg(long, default_value = "newest")]
+        kernel: String,
+    },
+    /// Check that no file is too long and none names a path of one machine
+    Lint,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(task: Task) -> Result<u8> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Kernels { mut kernels } => {
+            if kernels.is_empty() {
+                kernels = kernels::MATRIX.map(str::to_owned).into();
+            }
+            for wanted in kernels {
+                let kernel = kernels::get(&wanted, &workspace.kernel_cache())?;
+                println!("{wanted}  {}  {}", kernel.version, kernel.image.display());
+            }
+            Ok(0)
+        }
+        Task::Vm {
+            kernel,
+            keep,
+            files,
+            env,
+            timeout,
+            program,
+        } => single::run(
+            &workspace,
+            &single::Request {
+                kernel,
+                keep,
+                files,
+                env,
+                timeout: Duration::from_secs(timeout),
+                argv: program,
+            },
+        ),
+        Task::TestKernels {
+            kernels,
+            packages,
+            timeout,
+            reuse,
+            filter,
+        } => {
+            let clean = matrix::run(
+                &workspace,
+                &matrix::Request {
+                    kernels,
+                    packages,
+                    filter,
+                    silence: Duration::from_secs(timeout),
+                    reuse,
+                },
+            )?;
+            Ok(u8::from(!clean))
+        }
+        Task::SelfTest { kernel } => {
+            let kernel = kernels::get(&kernel, &workspace.kernel_cache())?;
+            selftest::run(&workspace, &workspace.build_init(None)?, &kernel)?;
+            Ok(0)
+        }
+        Task::Lint => lint::run(&workspace.root).map(|()| 0),
+    }
+}

@@ -107,7 +107,7 @@ impl<'a> Join<'a> {
         // Per object and set of tables: how many files, and which descriptors.
         let mut held: FxHashMap<(Addr, Vec<u32>), Held> = FxHashMap::default();
         for (table, content) in files.tables.iter().enumerate() {
-            for (&object, fds) in &content.unshared {
+            for &(object, ref fds) in &content.unshared {
                 let entry = held.entry((object, vec![table as u32])).or_default();
                 entry.count += fds.len() as u64;
                 entry.fds.entry(table as u32).or_default().extend(fds);

@@ -7,7 +7,6 @@
 use crate::error::Error;
 use crate::rows::{Addr, Row, Rows, types};
 use crate::walks::{Walk, Walks};
-use model::Kind;
 use rustc_hash::FxHashMap;
 
 /// A descriptor table, of one process or more (`CLONE_FILES`).
@@ -20,7 +19,7 @@ pub struct Table {
     /// Other processes with the very same table (`clone(CLONE_FILES)`).
     pub also: Vec<u32>,
     /// Files that nobody else has: per object, their descriptors.
-    pub unshared: FxHashMap<Addr, Vec<u32>>,
+    pub unshared: Vec<(Addr, Vec<u32>)>,
 }
 
 /// A file that something else has too: another descriptor, a mapping, a message in flight.
@@ -54,8 +53,6 @@ pub struct Files {
     pub iters: FxHashMap<Addr, IterFile>,
     /// BTF that a descriptor leads to.
     pub btfs: Vec<crate::objects::Btf>,
-    /// Kind of each object that a file is on.
-    pub kinds: FxHashMap<Addr, Kind>,
     /// Descriptors seen.
     pub descriptors: u64,
 }
@@ -65,7 +62,7 @@ impl Walks {
     pub fn files(&mut self) -> Result<Files, Error> {
         let mut reader = Reader::default();
         self.run(Walk::Files, |rows| reader.read(rows))?;
-        Ok(reader.finish())
+        Ok(reader.files)
     }
 }
 
@@ -76,8 +73,10 @@ struct Reader {
     by_address: FxHashMap<u64, u32>,
     /// The table that rows belong to; none while a table is seen again.
     now: Option<u32>,
-    /// The object of the row before, and the descriptors on it in this table.
-    run: Option<(Addr, Vec<u32>)>,
+    /// Where in that table the descriptors on an object are gathered.
+    places: FxHashMap<Addr, usize>,
+    /// The place of the row before: the next is often on the same object.
+    last: Option<(Addr, usize)>,
 }
 
 impl Reader {
@@ -91,10 +90,7 @@ impl Reader {
             const TASK: u16 = types::row_kind::ROW_TASK.0 as u16;
             const BTF_INFO: u16 = types::row_kind::ROW_BTF.0 as u16;
             match row.head.kind {
-                MAP => self.file(Kind::Map, &row),
-                PROG => self.file(Kind::Prog, &row),
-                LINK => self.file(Kind::Link, &row),
-                BTF => self.file(Kind::Btf, &row),
+                MAP | PROG | LINK | BTF => self.file(&row),
                 ITER => self.iter(&row),
                 TASK => self.task(&row.as_type()),
                 BTF_INFO => self
@@ -107,14 +103,13 @@ impl Reader {
     }
 
     #[inline]
-    fn file(&mut self, kind: Kind, row: &Row<'_>) {
+    fn file(&mut self, row: &Row<'_>) {
         let Some(now) = self.now else { return };
         let file: types::row_file = row.as_type();
         let object = Addr(file.object);
         let fd = file.row.n;
         self.files.descriptors += 1;
         if file.file != 0 {
-            self.files.kinds.insert(object, kind);
             self.files
                 .shared
                 .entry(Addr(file.file))
@@ -126,32 +121,22 @@ impl Reader {
                 .push((now, fd));
             return;
         }
-        match &mut self.run {
-            Some((same, fds)) if *same == object => fds.push(fd),
-            _ => {
-                self.end_run();
-                self.files.kinds.insert(object, kind);
-                let fds = self.files.tables[now as usize]
-                    .unshared
-                    .remove(&object)
-                    .unwrap_or_default();
-                self.run = Some((object, fds));
-                self.push_to_run(fd);
-            }
-        }
+        let place = match self.last {
+            Some((same, place)) if same == object => place,
+            _ => self.place(now, object),
+        };
+        self.files.tables[now as usize].unshared[place].1.push(fd);
     }
 
-    fn push_to_run(&mut self, fd: u32) {
-        if let Some((_, fds)) = &mut self.run {
-            fds.push(fd);
-        }
-    }
-
-    /// Puts the descriptors that were gathered for one object into the table.
-    fn end_run(&mut self) {
-        if let (Some((object, fds)), Some(now)) = (self.run.take(), self.now) {
-            self.files.tables[now as usize].unshared.insert(object, fds);
-        }
+    /// Where the descriptors of this table on an object are gathered.
+    fn place(&mut self, now: u32, object: Addr) -> usize {
+        let lists = &mut self.files.tables[now as usize].unshared;
+        let place = *self.places.entry(object).or_insert_with(|| {
+            lists.push((object, Vec::new()));
+            lists.len() - 1
+        });
+        self.last = Some((object, place));
+        place
     }
 
     fn iter(&mut self, row: &Row<'_>) {
@@ -171,7 +156,8 @@ impl Reader {
     }
 
     fn task(&mut self, task: &types::row_task) {
-        self.end_run();
+        self.places.clear();
+        self.last = None;
         let pid = task.row.n;
         if let Some(&seen) = self.by_address.get(&task.files) {
             // Threads of a process whose main thread is gone show one table again and
@@ -189,14 +175,9 @@ impl Reader {
             pid,
             tid: (task.own_table != 0).then_some(task.tid),
             also: Vec::new(),
-            unshared: FxHashMap::default(),
+            unshared: Vec::new(),
         });
         self.now = Some(index);
-    }
-
-    fn finish(mut self) -> Files {
-        self.end_run();
-        self.files
     }
 }
 
@@ -242,7 +223,7 @@ mod tests {
     fn read(rows: &[Vec<u8>]) -> Files {
         let mut reader = Reader::default();
         reader.read(Rows(&rows.concat()));
-        reader.finish()
+        reader.files
     }
 
     #[test]
@@ -253,8 +234,10 @@ mod tests {
             file(4, 200, 0),
             file(5, 100, 0),
         ]);
-        assert_eq!(files.tables[0].unshared[&Addr(100)], [3, 5]);
-        assert_eq!(files.tables[0].unshared[&Addr(200)], [4]);
+        assert_eq!(
+            files.tables[0].unshared,
+            [(Addr(100), vec![3, 5]), (Addr(200), vec![4])]
+        );
     }
 
     #[test]
@@ -280,7 +263,7 @@ mod tests {
             file(3, 100, 0),
         ]);
         assert_eq!(files.tables.len(), 1);
-        assert_eq!(files.tables[0].unshared[&Addr(100)], [3]);
+        assert_eq!(files.tables[0].unshared, [(Addr(100), vec![3])]);
         assert_eq!(files.tables[0].also, [20]);
     }
 }

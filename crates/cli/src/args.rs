@@ -84,7 +84,8 @@ pub struct LsArgs {
     /// Also the objects that lastref made in order to look
     #[arg(long)]
     pub own: bool,
-    /// Sort by id, name, type, refs, unexplained, memory or state
+    /// Sort by id, name, type, refs, unexplained, memory or state; without it by
+    /// id, or, where alike objects share a line, by memory
     #[arg(long, value_name = "BY")]
     pub sort: Option<view::Sort>,
     /// One line for objects that are alike, also where there are few
@@ -102,10 +103,25 @@ pub struct LsArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ListKind {
+    #[value(alias = "map")]
     Maps,
+    #[value(alias = "prog")]
     Progs,
+    #[value(alias = "link")]
     Links,
+    #[value(alias = "btfs")]
     Btf,
+}
+
+impl ListKind {
+    pub fn kind(self) -> model::Kind {
+        match self {
+            Self::Maps => model::Kind::Map,
+            Self::Progs => model::Kind::Prog,
+            Self::Links => model::Kind::Link,
+            Self::Btf => model::Kind::Btf,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -134,9 +150,16 @@ pub struct LabArgs {
 #[derive(Debug, Subcommand)]
 pub enum LabCommand {
     /// List the scenarios
-    List,
+    List(LabListArgs),
     /// Run one
     Run(LabRunArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabListArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -152,6 +175,9 @@ pub struct LabRunArgs {
     /// End after this long (30s, 5m); otherwise at Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Print only what came of it, as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, ClapArgs)]

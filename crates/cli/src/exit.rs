@@ -49,13 +49,18 @@ pub fn report(answer: anyhow::Result<Answer>) -> ExitCode {
     if is_closed_pipe(&error) {
         return ExitCode::SUCCESS;
     }
-    let text = model::escape_controls(&format!("{error:#}")).replace("\\n", "\n");
+    let text = model::escape_controls(&format!("{error:#}"));
     eprintln!("lastref: {}", text.trim_end());
     if let Some(session::Error::Kernel(kernel)) = error.downcast_ref::<session::Error>() {
         eprintln!("lastref: it would take {}", kernel.needs().as_str());
         if let Some(log) = kernel.log() {
-            eprintln!("{}", model::escape_controls(&log).replace("\\n", "\n"));
+            for line in log.lines() {
+                eprintln!("  {}", model::escape_controls(line));
+            }
         }
+        return ExitCode::from(3);
+    }
+    if error.is::<session::NameError>() {
         return ExitCode::from(3);
     }
     // The message says what it would take.

@@ -1,13 +1,14 @@
 //! `lastref lab`
 
-use crate::args::{LabArgs, LabChildArgs, LabCommand, LabRunArgs};
+use crate::args::{LabArgs, LabChildArgs, LabCommand, LabListArgs, LabRunArgs};
 use crate::exit::{Answer, Usage};
 use crate::output;
+use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
 
 pub fn run(args: &LabArgs) -> anyhow::Result<Answer> {
     match &args.command {
-        LabCommand::List => list(),
+        LabCommand::List(args) => list(args),
         LabCommand::Run(args) => run_one(args),
     }
 }
@@ -17,13 +18,25 @@ pub fn child(args: &LabChildArgs) -> anyhow::Result<Answer> {
     lab::child_main(args.rest.clone())
 }
 
-fn list() -> anyhow::Result<Answer> {
-    let mut out = output::stdout();
-    for scenario in lab::list() {
-        writeln!(out, "{:<10}  {}", scenario.name, scenario.title).map_err(output::write_error)?;
-        writeln!(out, "{:<10}  {}", "", scenario.shows).map_err(output::write_error)?;
+fn list(args: &LabListArgs) -> anyhow::Result<Answer> {
+    if args.json {
+        let all = lab::list().iter();
+        let all = all.map(|s| json!({"name": s.name, "title": s.title, "shows": s.shows}));
+        output::json(
+            &json!({"schema": "lastref.lab-list/0", "scenarios": all.collect::<Vec<_>>()}),
+        )?;
+        return Ok(Answer::Clean);
     }
-    output::finish(out)?;
+    output::print(|out| {
+        let width = output::style().width;
+        for scenario in lab::list() {
+            writeln!(out, "{}", scenario.name)?;
+            for text in [scenario.title, scenario.shows] {
+                view::paragraph(text, "    ", width, out)?;
+            }
+        }
+        Ok(())
+    })?;
     Ok(Answer::Clean)
 }
 
@@ -44,10 +57,22 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
         in_place: io::stdout().is_terminal(),
         ..Default::default()
     };
+    if args.json {
+        let outcome = lab::run_raw_fd(&options, &mut io::sink())?;
+        output::json(&json!({
+            "schema": "lastref.lab-run/0",
+            "scenario": args.scenario,
+            "leaked": outcome.leaked,
+            "object": format!("map:{}", outcome.map_id),
+            "gone": outcome.gone,
+        }))?;
+        return Ok(answer(outcome.gone));
+    }
     let outcome = lab::run_raw_fd(&options, &mut io::stdout())?;
-    Ok(if outcome.gone {
-        Answer::Clean
-    } else {
-        Answer::Found
-    })
+    Ok(answer(outcome.gone))
+}
+
+/// The scenario's truth: when its process is gone, so is the map.
+fn answer(gone: bool) -> Answer {
+    if gone { Answer::Clean } else { Answer::Found }
 }

@@ -1,14 +1,22 @@
 //! `lastref ls`
 
 use crate::args::{FailOn, ListKind, LsArgs};
-use crate::exit::Answer;
+use crate::exit::{Answer, Usage};
 use crate::output;
 use ledger::Ledger;
 use model::{Holder, Kind, ListReport, Object, ObjectId, State};
 use session::Sweeper;
 
 pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
-    let sweep = Sweeper::new()?.sweep()?;
+    check(args)?;
+    let mut sweeper = Sweeper::new()?;
+    if let Some(pid) = args.pid
+        && let Err(error) = sweeper.proc().describe(pid)
+        && error.is_gone()
+    {
+        return Err(Usage(error.to_string()).into());
+    }
+    let sweep = sweeper.sweep()?;
     let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
     let keep = keep(args, &sweep.ledger);
     let mut objects = sweep.ledger.into_objects();
@@ -17,10 +25,9 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
     objects.retain(|o| keep(o) && (own || !o.facts.own));
     let sort = args.sort.unwrap_or(view::Sort::Id);
     view::sort(&mut objects, sort);
-    let found = args
-        .fail_on
-        .iter()
-        .any(|&condition| objects.iter().any(|o| fails(condition, o)));
+    warn_unjudged(&args.fail_on, objects.iter().filter(|o| !o.facts.own));
+    let mut shown = objects.iter().filter(|o| args.own || !o.facts.own);
+    let found = shown.any(|o| args.fail_on.iter().any(|&condition| fails(condition, o)));
 
     let report = ListReport {
         schema: ListReport::SCHEMA.into(),
@@ -40,15 +47,55 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
             show_own: args.own,
             filtered: is_filtered(args),
         };
-        let mut out = output::stdout();
-        view::list(&report, &options, &output::style(), &mut out).map_err(output::write_error)?;
-        output::finish(out)?;
+        output::print(|out| view::list(&report, &options, &output::style(), out))?;
     }
     Ok(match (partial, found) {
         (true, _) => Answer::Partial,
         (_, true) => Answer::Found,
         _ => Answer::Clean,
     })
+}
+
+/// Words that can match nothing are a mistake, above all in a check with `--fail-on`.
+fn check(args: &LsArgs) -> anyhow::Result<()> {
+    if let Some(word) = &args.type_name {
+        let kind = args.kind.map(ListKind::kind);
+        let known = session::types(kind);
+        if !known.contains(word) {
+            let mut kinds = Kind::ALL.into_iter();
+            let other = kinds.find(|&k| session::types(Some(k)).contains(word));
+            let hint = match other {
+                Some(kind) => format!("it is a type of {kind}s"),
+                None => format!("known are {}", known.join(", ")),
+            };
+            let of = kind.map_or(String::new(), |kind| format!(" of {kind}s"));
+            return Err(Usage(format!("there is no type `{word}`{of}; {hint}")).into());
+        }
+    }
+    if let Some(cgroup) = &args.cgroup {
+        let hint = "write it as /proc/PID/cgroup does, such as /system.slice/agent.service";
+        if !cgroup.starts_with('/') || cgroup.starts_with("/sys/fs/cgroup/") {
+            let message = format!("`{cgroup}` is no cgroup's path: {hint}");
+            return Err(Usage(message).into());
+        }
+    }
+    Ok(())
+}
+
+/// Says on standard error how many accounts a condition could not be asked of.
+pub fn warn_unjudged<'a>(conditions: &[FailOn], objects: impl Iterator<Item = &'a Object>) {
+    if !conditions.contains(&FailOn::Unexplained) {
+        return;
+    }
+    let unjudged = objects
+        .filter(|o| o.facts.refcnt.is_some() && o.unexplained.is_none())
+        .count();
+    if unjudged > 0 {
+        eprintln!(
+            "lastref: --fail-on unexplained: {unjudged} accounts could not be judged, as holders \
+             may be out of sight; --strict makes that an error"
+        );
+    }
 }
 
 /// Whether an object meets a condition of `--fail-on`. What has not settled is
@@ -83,10 +130,7 @@ fn keep<'a>(args: &'a LsArgs, ledger: &Ledger) -> impl Fn(&Object) -> bool + use
         let facts = &object.facts;
         let kind = match args.kind {
             None => true,
-            Some(ListKind::Maps) => facts.kind == Kind::Map,
-            Some(ListKind::Progs) => facts.kind == Kind::Prog,
-            Some(ListKind::Links) => facts.kind == Kind::Link,
-            Some(ListKind::Btf) => facts.kind == Kind::Btf,
+            Some(list) => facts.kind == list.kind(),
         };
         kind && held
             .as_ref()
@@ -108,7 +152,7 @@ fn keep<'a>(args: &'a LsArgs, ledger: &Ledger) -> impl Fn(&Object) -> bool + use
 /// Objects that a process holds: with a descriptor or mapping of its own, or
 /// through a program, link or map that it holds.
 fn held_by(ledger: &Ledger, pid: u32) -> std::collections::HashSet<ObjectId> {
-    let is_it = |holder: &Holder| matches!(holder, Holder::Process(p) if p.pid == pid);
+    let is_it = |holder: &Holder| matches!(holder, Holder::Process(p) if p.pid == pid || p.tid == Some(pid));
     let objects = ledger.objects().iter();
     objects
         .filter(|object| {

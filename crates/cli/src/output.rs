@@ -1,40 +1,33 @@
 //! Where text goes: width, colour, and JSON.
 
+use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 
-/// Standard output, buffered. [`finish`] must be called: it reports a full disk.
-pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
-    BufWriter::new(io::stdout().lock())
-}
-
-/// Flushes what is left, and reports what could not be written.
-pub fn finish(mut out: impl Write) -> anyhow::Result<()> {
-    out.flush().map_err(|error| write_error(error).into())
-}
-
-/// A failed write, in words.
-pub fn write_error(error: io::Error) -> io::Error {
-    if error.kind() == io::ErrorKind::BrokenPipe {
-        return error;
+/// Writes to standard output, buffered. That the reader has seen enough is no
+/// error, and the answer stands; that the disk is full is one.
+pub fn print(
+    write: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("standard output cannot be written")
+        }
+        _ => Ok(()),
     }
-    io::Error::new(
-        error.kind(),
-        format!("standard output cannot be written: {error}"),
-    )
 }
 
-/// JSON on one line each, or indented for a terminal.
+/// JSON on one line, or indented for a terminal.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = stdout();
-    let written = if io::stdout().is_terminal() {
-        serde_json::to_writer_pretty(&mut out, value)
-    } else {
-        serde_json::to_writer(&mut out, value)
-    };
-    written.map_err(|e| write_error(e.into()))?;
-    out.write_all(b"\n").map_err(write_error)?;
-    finish(out)
+    print(|out| {
+        if io::stdout().is_terminal() {
+            serde_json::to_writer_pretty(&mut *out, value)?;
+        } else {
+            serde_json::to_writer(&mut *out, value)?;
+        }
+        out.write_all(b"\n")
+    })
 }
 
 /// The terminal's width, else `$COLUMNS`, else 80; colour only on a terminal and

@@ -11,14 +11,19 @@ use session::Sweeper;
 const CHAINS: usize = 1000;
 
 pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
+    session::check(&args.object).map_err(|error| Usage(error.to_string()))?;
     let mut sweeper = Sweeper::new()?;
     let sweep = sweeper.sweep()?;
-    let id = session::resolve(&sweep, sweeper.proc(), &args.object)
-        .map_err(|error| Usage(error.to_string()))?;
+    let id = match session::resolve(&sweep, sweeper.proc(), &args.object) {
+        Ok(id) => id,
+        Err(error @ session::NameError::Unseen { .. }) => return Err(error.into()),
+        Err(error) => return Err(Usage(error.to_string()).into()),
+    };
     let object = sweep.ledger.get(id).context("the object is gone")?.clone();
     let chains = sweep.ledger.chains(id, CHAINS);
     let plan = sweep.ledger.release_plan(id);
     let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
+    ls::warn_unjudged(&args.fail_on, std::iter::once(&object));
     let found = args
         .fail_on
         .iter()
@@ -36,9 +41,7 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
     if args.common.is_json() {
         output::json(&report)?;
     } else {
-        let mut out = output::stdout();
-        view::why(&report, &output::style(), &mut out).map_err(output::write_error)?;
-        output::finish(out)?;
+        output::print(|out| view::why(&report, &output::style(), out))?;
     }
     Ok(match (partial, found) {
         (true, _) => Answer::Partial,

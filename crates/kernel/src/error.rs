@@ -7,6 +7,8 @@ use std::io;
 pub enum Needs {
     /// `CAP_BPF` and `CAP_PERFMON` (or root).
     Capabilities,
+    /// A sysfs at `/sys`, where the kernel's BTF is.
+    Sysfs,
     /// `/sys/kernel/btf/vmlinux`: a kernel built with `CONFIG_DEBUG_INFO_BTF`.
     KernelBtf,
     /// BPF iterators: Linux 5.8 with `CONFIG_BPF_EVENTS`.
@@ -20,11 +22,12 @@ impl Needs {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Capabilities => "CAP_BPF and CAP_PERFMON (or root)",
+            Self::Sysfs => "a sysfs (mount -t sysfs sysfs /sys)",
             Self::KernelBtf => {
                 "a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y, /sys/kernel/btf/vmlinux)"
             }
             Self::Iterators => "kernel ≥ 5.8 with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS",
-            Self::Other => "see the message",
+            Self::Other => "nothing that lastref knows of",
         }
     }
 }

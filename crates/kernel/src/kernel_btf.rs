@@ -28,9 +28,11 @@ pub fn kernel_btfs(known: impl Fn(u32) -> bool) -> io::Result<Vec<KernelBtf>> {
         if known(id) {
             continue;
         }
-        // It may go away between the two calls.
-        let Ok(btf) = sys::btf_by_id(id) else {
-            continue;
+        let btf = match sys::btf_by_id(id) {
+            Ok(btf) => btf,
+            // It went away between the two calls.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
         };
         let info = sys::btf_info(btf.as_fd())?;
         found.push(KernelBtf {

@@ -156,6 +156,21 @@ pub fn create_array(name: &CStr, value_size: u32, max_entries: u32) -> io::Resul
     })
 }
 
+/// Waits until what was freed before this call has let go of what it held: programs
+/// and links drop their references after an RCU grace period and a work item
+/// (`__bpf_prog_put_noref`, `bpf_prog_free`). Takes some tens of milliseconds.
+pub fn wait_for_grace_period() {
+    use std::time::Duration;
+    const MEMBARRIER_CMD_GLOBAL: i32 = 1;
+    /// For the work item.
+    const WORK: Duration = Duration::from_millis(10);
+    /// In place of a barrier, where CPUs run without ticks (`nohz_full`).
+    const GRACE: Duration = Duration::from_millis(50);
+    // SAFETY: no pointers. The command is synchronize_rcu() (4.3).
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    std::thread::sleep(if result == 0 { WORK } else { GRACE });
+}
+
 fn c_path(path: &Path) -> io::Result<CString> {
     CString::new(path.as_os_str().as_bytes()).map_err(|_| {
         io::Error::new(

@@ -61,6 +61,8 @@ pub type Own = FxHashSet<ObjectId>;
 pub struct Walks {
     every_sweep: Loaded,
     staged: Option<Loaded>,
+    /// They were refused, and are not tried again.
+    refused: Option<Refusal>,
     own: Own,
     /// What our own descriptors taught us.
     file_ops: types::file_ops,
@@ -84,12 +86,9 @@ impl Walks {
         let (every_sweep, has_links) = match Loaded::new(&EVERY_SWEEP, Loops::Calls) {
             Ok(loaded) => (loaded, true),
             // No link iterator before 5.19 (2f5f33ae7f0a "bpf: Add bpf_link iterator").
-            Err(error) if error.needs() == Needs::Other => {
+            Err(error) if error.needs() == Needs::Other && !has_type("bpf_iter__bpf_link") => {
                 let others = [Walk::Maps, Walk::Progs, Walk::Files];
-                (
-                    Loaded::new(&others, Loops::Calls).map_err(|_| error)?,
-                    false,
-                )
+                (Loaded::new(&others, Loops::Calls)?, false)
             }
             Err(error) => return Err(error),
         };
@@ -97,6 +96,7 @@ impl Walks {
             own: Own::default(),
             every_sweep,
             staged: None,
+            refused: None,
             file_ops: types::file_ops::default(),
             loops: Loops::Calls,
             fs_type: 0,
@@ -177,14 +177,19 @@ impl Walks {
         if self.staged.is_some() {
             return Ok(());
         }
-        let mut loaded = match Loaded::new(&STAGED, self.loops) {
+        if let Some(refusal) = &self.refused {
+            return Err(refusal.error());
+        }
+        let mut loaded = Loaded::new(&STAGED, self.loops);
+        if loaded.is_err() && self.loops == Loops::Calls {
             // No bpf_loop before 5.17 (e6f2dd0f8067 "bpf: Add bpf_loop helper").
-            Err(error) if self.loops == Loops::Calls && error.needs() == Needs::Other => {
+            let plain = Loaded::new(&STAGED, Loops::Plain);
+            if plain.is_ok() {
                 self.loops = Loops::Plain;
-                Loaded::new(&STAGED, self.loops).map_err(|_| error)?
+                loaded = plain;
             }
-            loaded => loaded?,
-        };
+        }
+        let mut loaded = loaded.inspect_err(|error| self.refused = Some(Refusal::new(error)))?;
         loaded.bss().file_ops = self.file_ops;
         loaded.own_objects(&mut self.own);
         self.staged = Some(loaded);
@@ -296,6 +301,36 @@ fn read_rows(file: OwnedFd, each: &mut dyn FnMut(Rows<'_>)) -> io::Result<()> {
     }
 }
 
+/// Why programs were refused, to be said again.
+struct Refusal {
+    needs: Needs,
+    message: String,
+}
+
+impl Refusal {
+    fn new(error: &Error) -> Self {
+        let source = std::error::Error::source(error);
+        Self {
+            needs: error.needs(),
+            message: source.map_or_else(String::new, ToString::to_string),
+        }
+    }
+
+    fn error(&self) -> Error {
+        Error::Load {
+            needs: self.needs,
+            source: io::Error::other(self.message.clone()),
+            log: String::new(),
+        }
+    }
+}
+
+/// Whether the running kernel has a type of that name.
+fn has_type(name: &str) -> bool {
+    use libbpf_rs::btf::{Btf, BtfType};
+    Btf::from_vmlinux().is_ok_and(|btf| btf.type_by_name::<BtfType<'_>>(name).is_some())
+}
+
 /// How a walk with many steps makes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loops {
@@ -324,7 +359,7 @@ impl Loaded {
             let log = LOG.lock().map(|mut l| std::mem::take(&mut *l));
             load_error(error, log.unwrap_or_default())
         };
-        // Lives as long as the process, which loads two of these at most.
+        // Lives as long as the process, which makes four of these at most.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut builder = WalksSkelBuilder::default();
         let core_btf = CoreBtf::of_running_kernel();
@@ -402,10 +437,15 @@ impl Loaded {
 }
 
 fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
-    let needs = if !std::path::Path::new("/sys/kernel/btf/vmlinux").exists() {
-        Needs::KernelBtf
-    } else if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+    let exists = |path| std::path::Path::new(path).exists();
+    let needs = if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
         Needs::Capabilities
+    } else if !exists("/sys/kernel") {
+        Needs::Sysfs
+    } else if !exists("/sys/kernel/btf/vmlinux") {
+        Needs::KernelBtf
+    } else if !has_type("bpf_iter__task_file") {
+        Needs::Iterators
     } else {
         Needs::Other
     };

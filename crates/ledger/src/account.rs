@@ -36,8 +36,8 @@ pub struct Ledger {
 
 impl Ledger {
     /// Makes the accounts of a pass. `previous` is the ledger of the pass
-    /// before: an account that moved during the walk is settled if that one had
-    /// the same count and the same sum.
+    /// before: an account that moved during the walk, or does not add up, is settled
+    /// if that one had the same count and the same sum.
     ///
     /// An account whose sum is above its count is never settled: references
     /// were found that the count does not know, so one of the two is not of this
@@ -130,7 +130,10 @@ fn settled(reading: &Reading, explained: u64, previous: Option<&Ledger>) -> bool
         .facts
         .object_id()
         .and_then(|id| previous.and_then(|ledger| ledger.get(id)));
-    before.is_some_and(|b| b.facts.refcnt == Some(refcnt) && b.explained == explained)
+    // A remainder must also have stood still: what is freed all the time leaves one
+    // that differs only by chance.
+    let still = reading.steady || explained == refcnt;
+    still && before.is_some_and(|b| b.facts.refcnt == Some(refcnt) && b.explained == explained)
 }
 
 /// Fills in `unexplained`, or says why it stays null.

@@ -82,10 +82,8 @@ pub fn shell_quote(text: &str) -> String {
             '\'' => quoted.push_str("\\'"),
             // A byte that `decode` wrote as `\xNN` is read back as that byte.
             '\\' if !spells_a_byte(&text[at..]) => quoted.push_str("\\\\"),
-            c if is_unsafe_format(c) => {
-                let _ = write!(quoted, "\\u{:04x}", c as u32);
-            }
-            c if c.is_control() => {
+            // By bytes: what \u means depends on the locale.
+            c if is_unsafe_format(c) || c.is_control() => {
                 for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                     let _ = write!(quoted, "\\x{byte:02x}");
                 }

@@ -34,6 +34,25 @@ pub fn facts(objects: &Objects, btfs: &[Btf]) -> Vec<(Addr, Facts)> {
     all
 }
 
+/// The words for the types of a kind of object, or of all kinds.
+pub fn types(kind: Option<Kind>) -> Vec<String> {
+    let mut all = Vec::new();
+    for kind in Kind::ALL
+        .into_iter()
+        .filter(|&k| kind.is_none_or(|only| only == k))
+    {
+        all.extend(match kind {
+            Kind::Map => names::all(names::map_type),
+            Kind::Prog => names::all(names::prog_type),
+            Kind::Link => names::all(names::link_type),
+            Kind::Btf => ["user", "vmlinux", "module"].map(str::to_owned).to_vec(),
+        });
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
 /// Ids by address.
 pub fn ids(objects: &Objects) -> FxHashMap<Addr, ObjectId> {
     let of = |kind| move |(addr, id)| (addr, ObjectId { kind, id });

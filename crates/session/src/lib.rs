@@ -12,8 +12,9 @@ mod paths;
 mod people;
 mod sweep;
 
+pub use details::types;
 pub use kernel::Needs;
-pub use name::{NameError, resolve};
+pub use name::{NameError, check, resolve};
 pub use sweep::{Sweep, Sweeper};
 
 /// Why no sweep could be made.

@@ -43,6 +43,14 @@ pub enum NameError {
         /// What is there instead.
         why: String,
     },
+    /// The pins could not be looked at, so nothing can be said of the path.
+    #[error("{path}: whether it is a pin cannot be told: {why}")]
+    Unseen {
+        /// The path.
+        path: String,
+        /// Why the walk over pins was not made in full.
+        why: String,
+    },
     /// The descriptor is on no BPF object.
     #[error("descriptor {fd} of process {pid}: {why}")]
     Descriptor {
@@ -76,30 +84,53 @@ fn sample(ids: &[ObjectId]) -> String {
 /// Finds the object that `words` name: `map:17`, `map:conn_events`, a path in a
 /// bpffs, or `pid:4242/fd:9`. A pin is looked up by stat(2), never opened.
 pub fn resolve(sweep: &Sweep, proc: &Proc, words: &str) -> Result<ObjectId, NameError> {
+    match parse(words)? {
+        Form::Id(id) if sweep.ledger.get(id).is_some() => Ok(id),
+        Form::Id(id) => Err(NameError::NoSuchId(id.to_string(), list_word(id.kind))),
+        Form::Name(kind, name) => by_name(sweep, kind, name),
+        Form::Path(path) => by_path(sweep, path),
+        Form::Descriptor(pid, fd) => by_descriptor(sweep, proc, pid, fd),
+    }
+}
+
+/// Whether `words` have one of the forms, without looking at the host.
+pub fn check(words: &str) -> Result<(), NameError> {
+    parse(words).map(|_| ())
+}
+
+/// What somebody wrote.
+enum Form<'a> {
+    Id(ObjectId),
+    Name(Kind, &'a str),
+    Path(&'a str),
+    Descriptor(u32, u32),
+}
+
+fn parse(words: &str) -> Result<Form<'_>, NameError> {
+    if let Some((pid, fd)) = descriptor(words) {
+        return Ok(Form::Descriptor(pid, fd));
+    }
     if words.contains('/') && !words.starts_with("pid:") {
-        return by_path(sweep, words);
+        return Ok(Form::Path(words));
     }
     if let Ok(id) = words.parse::<ObjectId>() {
-        return match sweep.ledger.get(id) {
-            Some(_) => Ok(id),
-            None => Err(NameError::NoSuchId(id.to_string(), list_word(id.kind))),
-        };
-    }
-    if let Some((pid, fd)) = descriptor(words) {
-        return by_descriptor(sweep, proc, pid, fd);
+        return Ok(Form::Id(id));
     }
     let form = || NameError::Form(words.to_owned());
     let (kind, name) = words.split_once(':').ok_or_else(form)?;
     let kind = Kind::ALL.into_iter().find(|k| k.as_str() == kind);
     match kind {
-        Some(kind) if !name.is_empty() => by_name(sweep, kind, name),
+        Some(kind) if !name.is_empty() => Ok(Form::Name(kind, name)),
         _ => Err(form()),
     }
 }
 
-/// `pid:4242/fd:9`
+/// `pid:4242/fd:9`, or as `/proc` has it.
 fn descriptor(words: &str) -> Option<(u32, u32)> {
-    let (pid, fd) = words.strip_prefix("pid:")?.split_once("/fd:")?;
+    let (pid, fd) = match words.strip_prefix("pid:") {
+        Some(rest) => rest.split_once("/fd:")?,
+        None => words.strip_prefix("/proc/")?.split_once("/fd/")?,
+    };
     Some((pid.parse().ok()?, fd.parse().ok()?))
 }
 
@@ -122,17 +153,42 @@ fn by_path(sweep: &Sweep, path: &str) -> Result<ObjectId, NameError> {
         path: path.to_owned(),
         why,
     };
-    let stat = statat(CWD, Path::new(path), AtFlags::empty())
-        .map_err(|errno| fail(std::io::Error::from(errno).to_string()))?;
+    let stat = match statat(CWD, Path::new(path), AtFlags::empty()) {
+        Ok(stat) => stat,
+        Err(errno) => {
+            let error = std::io::Error::from(errno).to_string();
+            return Err(fail(elsewhere(sweep, path).unwrap_or(error)));
+        }
+    };
     let device = (
         rustix::fs::major(stat.st_dev),
         rustix::fs::minor(stat.st_dev),
     );
-    sweep
-        .pinned
-        .get(&(device, stat.st_ino))
-        .copied()
-        .ok_or_else(|| fail("no map, program or link is pinned there".into()))
+    match (sweep.pinned.get(&(device, stat.st_ino)), &sweep.pins_unseen) {
+        (Some(id), _) => Ok(*id),
+        (None, Some(why)) => Err(NameError::Unseen {
+            path: path.to_owned(),
+            why: why.clone(),
+        }),
+        (None, None) => Err(fail("no map, program or link is pinned there".into())),
+    }
+}
+
+/// Where a path that leads nowhere here leads to a pin.
+fn elsewhere(sweep: &Sweep, path: &str) -> Option<String> {
+    sweep.ledger.objects().iter().find_map(|object| {
+        let mut holders = object.facts.references.iter().flat_map(|r| &r.holders);
+        let pid = holders.find_map(|holder| match holder {
+            Holder::Pin(pin) if pin.path == path || pin.also.iter().any(|p| p == path) => {
+                pin.enter_pid
+            }
+            _ => None,
+        })?;
+        let id = object.facts.object_id()?;
+        Some(format!(
+            "it is a pin only in the mount namespace of pid {pid}: write {id} or /proc/{pid}/root{path}"
+        ))
+    })
 }
 
 fn by_descriptor(sweep: &Sweep, proc: &Proc, pid: u32, fd: u32) -> Result<ObjectId, NameError> {
@@ -164,11 +220,13 @@ mod tests {
     #[test]
     fn a_descriptor_is_named_by_process_and_number() {
         assert_eq!(descriptor("pid:4242/fd:9"), Some((4242, 9)));
+        assert_eq!(descriptor("/proc/4242/fd/9"), Some((4242, 9)));
         for bad in [
             "pid:4242",
             "pid:/fd:1",
             "pid:1/fd:",
             "pid:-1/fd:2",
+            "/proc/self/fd/1",
             "pid:1/fd:99999999999",
         ] {
             assert_eq!(descriptor(bad), None, "{bad}");

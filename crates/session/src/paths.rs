@@ -4,6 +4,8 @@ use kernel::holders::pins::{PinnedInode, Pins};
 use model::{CannotSee, Pin};
 use process::{BpffsMount, MountNamespace, Proc};
 
+const WHAT: &str = "under which paths processes see pins";
+
 /// Where each bpffs is mounted, in every mount namespace that a process is in.
 pub struct Mounts {
     /// Our own namespace first, then by rising inode number.
@@ -15,14 +17,13 @@ pub struct Mounts {
 impl Mounts {
     /// Reads the mount tables; only called if there is a pin.
     pub fn read(proc: &Proc) -> Self {
-        const WHAT: &str = "under which paths processes see pins";
         let mut seen = Vec::new();
         let mut hidden = None;
         match proc.mount_namespaces() {
             Ok(mut namespaces) => {
                 namespaces.list.sort_by_key(|n| !n.own);
                 if namespaces.unreadable > 0 {
-                    let root = rustix::process::geteuid().is_root();
+                    let root = crate::people::may_look_at_all();
                     hidden = Some(CannotSee {
                         what: WHAT.into(),
                         why: format!(
@@ -50,7 +51,10 @@ impl Mounts {
             Err(error) => {
                 hidden = Some(CannotSee {
                     what: WHAT.into(),
-                    why: error.to_string(),
+                    why: match error {
+                        process::Error::NotMounted { .. } => "no proc file system at /proc".into(),
+                        error => error.to_string(),
+                    },
                     needs: "mount -t proc proc /proc".into(),
                 });
             }
@@ -126,7 +130,13 @@ pub fn name_all(pins: &Pins, proc: &Proc, cannot_see: &mut Vec<CannotSee>) -> Ve
     let mounts = Mounts::read(proc);
     let names: Vec<Pin> = pins.inodes.iter().map(|inode| mounts.pin(inode)).collect();
     if names.iter().any(|pin| pin.mount_namespace.is_none()) {
-        cannot_see.extend(mounts.hidden);
+        let elsewhere = || CannotSee {
+            what: WHAT.into(),
+            why: "processes outside this pid namespace may have them mounted".into(),
+            needs: "hostPID".into(),
+        };
+        let child = matches!(proc.in_host_pid_namespace(), Ok(false));
+        cannot_see.extend(mounts.hidden.or_else(|| child.then(elsewhere)));
     }
     names
 }

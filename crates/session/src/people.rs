@@ -4,6 +4,13 @@ use model::{CannotSee, Holder, Process};
 use process::Proc;
 use rustc_hash::FxHashMap;
 
+/// Whether we have `CAP_SYS_PTRACE`, which `/proc/PID/exe` and `/proc/PID/ns` of
+/// others want. Kernel threads and zombies have none of these either way.
+pub fn may_look_at_all() -> bool {
+    use rustix::thread::{CapabilitySet, capabilities};
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_PTRACE))
+}
+
 /// Descriptions of processes, kept for the length of a sweep.
 pub struct People<'a> {
     proc: &'a Proc,
@@ -57,7 +64,7 @@ impl<'a> People<'a> {
                 needs: "mount -t proc proc /proc".into(),
             });
         }
-        if self.hidden > 0 && !rustix::process::geteuid().is_root() {
+        if self.hidden > 0 && !may_look_at_all() {
             into.push(CannotSee {
                 what: format!("executables of {} processes", self.hidden),
                 why: "/proc/PID/exe may not be read".into(),

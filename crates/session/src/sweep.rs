@@ -3,10 +3,11 @@
 use crate::join::{self, Pass};
 use crate::people::People;
 use crate::{Error, details, paths};
+use kernel::holders::files::Files;
 use kernel::holders::mappings::MappedFile;
 use kernel::holders::pins::Pins;
 use kernel::holders::slots::Slots;
-use kernel::{Addr, Objects, Walk, Walks};
+use kernel::{Addr, KernelBtf, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
 use model::{CannotSee, Kind, ObjectId, PidNamespace, Pin, Snapshot};
 use process::Proc;
@@ -31,6 +32,8 @@ pub struct Sweep {
     pub ledger: Ledger,
     /// Pinned objects by device and inode number.
     pub(crate) pinned: FxHashMap<((u32, u32), u64), ObjectId>,
+    /// Why the walk over pins could not be made in full.
+    pub(crate) pins_unseen: Option<String>,
 }
 
 impl Sweeper {
@@ -51,56 +54,54 @@ impl Sweeper {
     /// Counts everything once, or until the accounts settle.
     pub fn sweep(&mut self) -> Result<Sweep, Error> {
         let begun = Instant::now();
-        let time = jiff::Timestamp::now().to_string();
-        let mut cannot_see = Vec::new();
-        let sight = self.sight(&mut cannot_see);
+        let time = format!("{:.3}", jiff::Timestamp::now());
         let proc = self.proc.clone();
         let mut people = People::new(&proc);
         let mut staged = Staged::default();
+        let mut other_btf = None;
 
         let mut before = self.walks.objects()?;
         let mut previous: Option<Ledger> = None;
         let mut passes = 0;
-        let (ledger, after) = loop {
+        let (ledger, after, mut cannot_see) = loop {
             passes += 1;
+            let mut view = self.view();
             let files = self.walks.files()?;
-            staged.again(&mut self.walks, &before, &proc, &mut cannot_see);
-            let mut after = self.walks.objects()?;
-            let mut ledger = self.close(
-                &before,
-                &after,
-                &files,
-                &staged,
-                &mut people,
-                &sight,
-                previous.as_ref(),
-                &mut cannot_see,
-            );
-            // What is left of an account says which of the costly walks are wanted.
-            while staged.want(&ledger) {
-                staged.again(&mut self.walks, &after, &proc, &mut cannot_see);
-                after = self.walks.objects()?;
-                ledger = self.close(
-                    &before,
-                    &after,
-                    &files,
-                    &staged,
-                    &mut people,
-                    &sight,
-                    previous.as_ref(),
-                    &mut cannot_see,
-                );
-            }
-            let moving = ledger.objects().iter().any(|o| !o.settled && !o.facts.own);
+            staged.again(&mut self.walks, &before, &proc, passes, &mut view);
+            let (ledger, after) = loop {
+                let after = self.walks.objects()?;
+                let pass = self.pass(&before, &after, &files, &staged);
+                let mut readings = pass.readings(&mut people);
+                self.other_btf(&mut other_btf, &mut readings, &mut view);
+                self.memory(&mut readings);
+                let ledger = Ledger::close(readings, &view.sight, previous.as_ref());
+                // What is left of an account says which of the costly walks are wanted.
+                if !staged.want(&ledger) {
+                    break (ledger, after);
+                }
+                staged.again(&mut self.walks, &after, &proc, passes, &mut view);
+            };
+            let mut others = ledger.objects().iter().filter(|o| !o.facts.own);
+            let moving = staged.is_cut() || others.any(|o| !o.settled);
             if !moving || passes == PASSES {
-                break (ledger, after);
+                break (ledger, after, view.cannot_see);
             }
+            before = if has_remainder(&ledger) {
+                // What was just freed keeps its references until then.
+                kernel::sys::wait_for_grace_period();
+                self.walks.objects()?
+            } else {
+                after
+            };
             previous = Some(ledger);
-            before = after;
         };
 
         people.cannot_see(&mut cannot_see);
-        let pinned = staged.pins.as_ref().map(|pins| join::pinned(pins, &after));
+        let pinned = staged.pins.as_ref().map(|p| join::pinned(p, &after));
+        let mut staged_walks = staged.names();
+        if other_btf.is_some_and(|btfs| !btfs.is_empty()) {
+            staged_walks.push("BTF by id".into());
+        }
         let snapshot = Snapshot {
             time,
             boot_id: proc.boot_id().ok(),
@@ -114,103 +115,93 @@ impl Sweeper {
             },
             passes,
             seconds: begun.elapsed().as_secs_f64(),
-            staged_walks: staged.names(),
+            staged_walks,
             cannot_see: unique(cannot_see),
         };
         Ok(Sweep {
             snapshot,
             ledger,
             pinned: pinned.unwrap_or_default(),
+            pins_unseen: staged.failed.remove(&Walk::Pins),
         })
     }
 
-    /// How far we can look.
-    fn sight(&self, cannot_see: &mut Vec<CannotSee>) -> Sight {
+    /// How far we can look, before a pass.
+    fn view(&self) -> View {
+        let mut view = View::default();
         if !self.walks.has_links() {
-            cannot_see.push(CannotSee {
+            let why = "this kernel has no iterator over links";
+            view.hide(why);
+            view.cannot_see.push(CannotSee {
                 what: "links, and what they hold".into(),
-                why: "this kernel has no iterator over links".into(),
+                why: why.into(),
                 needs: "kernel ≥ 5.19".into(),
             });
         }
         if self.walks.pid_namespace_level() > 0 {
             let why = "lastref runs in a child pid namespace";
-            cannot_see.push(CannotSee {
+            view.hide(why);
+            view.cannot_see.push(CannotSee {
                 what: "descriptors and mappings of processes outside this pid namespace".into(),
                 why: why.into(),
                 needs: "hostPID".into(),
             });
-            return Sight {
-                holders_out_of_sight: Some(why.into()),
-            };
         }
-        Sight::default()
+        view
     }
 
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "one call site in two places, all of it the state of a sweep"
-    )]
-    fn close(
-        &self,
-        before: &Objects,
-        after: &Objects,
-        files: &kernel::holders::files::Files,
-        staged: &Staged,
-        people: &mut People<'_>,
-        sight: &Sight,
-        previous: Option<&Ledger>,
-        cannot_see: &mut Vec<CannotSee>,
-    ) -> Ledger {
-        let pass = Pass {
+    fn pass<'a>(
+        &'a self,
+        before: &'a Objects,
+        after: &'a Objects,
+        files: &'a Files,
+        staged: &'a Staged,
+    ) -> Pass<'a> {
+        let pins = staged.pins.as_ref();
+        Pass {
             before,
             after,
             files,
-            pins: staged
-                .pins
-                .as_ref()
-                .map(|pins| (pins, staged.pin_names.as_slice())),
+            pins: pins.map(|pins| (pins, staged.pin_names.as_slice())),
             slots: staged.slots.as_ref(),
             mappings: staged.mappings.as_ref(),
             own: self.walks.own(),
             own_pid: std::process::id(),
             prog_walker: self.walks.program_id(Walk::Progs),
-        };
-        let mut readings = pass.readings(people);
-        self.other_btf(&mut readings, cannot_see);
-        self.memory(&mut readings);
-        let failed = staged.failed.clone();
-        let sight = Sight {
-            holders_out_of_sight: sight.holders_out_of_sight.clone().or(failed),
-        };
-        Ledger::close(readings, &sight, previous)
+        }
     }
 
-    /// BTF that no iterated object leads to: it is opened, asked and closed.
-    fn other_btf(&self, readings: &mut Vec<Reading>, cannot_see: &mut Vec<CannotSee>) {
-        let own = self
-            .walks
-            .own()
-            .iter()
-            .filter(|id| id.kind == Kind::Btf)
-            .map(|id| id.id);
+    /// BTF that no iterated object leads to: it is opened, asked and closed, once
+    /// in a sweep.
+    fn other_btf(
+        &self,
+        found: &mut Option<Vec<KernelBtf>>,
+        readings: &mut Vec<Reading>,
+        view: &mut View,
+    ) {
+        let own = self.walks.own().iter();
+        let own = own.filter(|id| id.kind == Kind::Btf).map(|id| id.id);
         let known: FxHashSet<u32> = readings
             .iter()
             .filter(|r| r.facts.kind == Kind::Btf)
             .filter_map(|r| r.facts.id)
             .chain(own)
             .collect();
-        match kernel::kernel_btfs(|id| known.contains(&id)) {
-            Ok(btfs) => readings.extend(btfs.iter().map(|btf| Reading {
-                facts: details::of_other_btf(btf),
-                steady: true,
-            })),
-            Err(error) => cannot_see.push(CannotSee {
-                what: "BTF of vmlinux and modules".into(),
-                why: format!("BPF_BTF_GET_NEXT_ID: {error}"),
-                needs: "CAP_SYS_ADMIN".into(),
-            }),
-        }
+        let found = found.get_or_insert_with(|| {
+            kernel::kernel_btfs(|id| known.contains(&id)).unwrap_or_else(|error| {
+                view.cannot_see.push(CannotSee {
+                    what: "BTF of vmlinux and modules".into(),
+                    why: format!("BTF by id: {error}"),
+                    needs: "CAP_SYS_ADMIN".into(),
+                });
+                Vec::new()
+            })
+        });
+        let new = found.iter().filter(|btf| !known.contains(&btf.id));
+        readings.extend(new.map(|btf| Reading {
+            facts: details::of_other_btf(btf),
+            steady: true,
+        }));
     }
 
     /// Memory of maps whose formula is not known, from a holder's fdinfo.
@@ -243,6 +234,20 @@ fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
         .next()
 }
 
+/// What one pass could not look at.
+#[derive(Default)]
+struct View {
+    sight: Sight,
+    cannot_see: Vec<CannotSee>,
+}
+
+impl View {
+    /// Holders may stand where we cannot look; the first reason is told.
+    fn hide(&mut self, why: impl Into<String>) {
+        let _ = self.sight.holders_out_of_sight.get_or_insert(why.into());
+    }
+}
+
 /// The walks that run only where a remainder asks for them.
 #[derive(Default)]
 struct Staged {
@@ -251,8 +256,8 @@ struct Staged {
     pin_names: Vec<Pin>,
     slots: Option<Slots>,
     mappings: Option<FxHashMap<Addr, MappedFile>>,
-    /// Why walks could not be made: what they would find is out of sight.
-    failed: Option<String>,
+    /// Walks that could not be made in this pass, and why.
+    failed: FxHashMap<Walk, String>,
 }
 
 impl Staged {
@@ -265,47 +270,62 @@ impl Staged {
         new.any()
     }
 
+    /// A list changed during a walk, which may have missed something.
+    fn is_cut(&self) -> bool {
+        self.pins.as_ref().is_some_and(|p| p.cut) || self.slots.as_ref().is_some_and(|s| s.cut)
+    }
+
     /// Runs all that were wanted so far, anew. A walk that this kernel does not
-    /// take leaves the accounts open, and is said.
+    /// take, or that is cut once more in the last pass, leaves the accounts open,
+    /// and is said.
     fn again(
         &mut self,
         walks: &mut Walks,
         objects: &Objects,
         proc: &Proc,
-        cannot_see: &mut Vec<CannotSee>,
+        pass: u32,
+        view: &mut View,
     ) {
+        self.failed.clear();
         if self.wanted.pins {
-            self.pins = self.keep(Walk::Pins, walks.pins(), cannot_see);
+            self.pins = self.keep(Walk::Pins, walks.pins());
             if let Some(pins) = &self.pins {
-                self.pin_names = paths::name_all(pins, proc, cannot_see);
+                self.pin_names = paths::name_all(pins, proc, &mut view.cannot_see);
             }
         }
         if self.wanted.slots {
-            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()), cannot_see);
+            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()));
         }
         if self.wanted.mappings {
-            self.mappings = self.keep(Walk::Mappings, walks.mappings(), cannot_see);
+            self.mappings = self.keep(Walk::Mappings, walks.mappings());
+        }
+        if pass == PASSES && self.is_cut() {
+            let why = "what it walks changed or was too long, three times in a row";
+            let pins = self.pins.as_ref().is_some_and(|p| p.cut);
+            let walk = if pins { Walk::Pins } else { Walk::Slots };
+            self.failed.insert(walk, why.into());
+        }
+        for (walk, why) in &self.failed {
+            view.hide(format!(
+                "the walk over {} was not made in full",
+                walk.name()
+            ));
+            view.cannot_see.push(CannotSee {
+                what: format!("all {}", walk.name()),
+                why: why.clone(),
+                needs: "another look".into(),
+            });
         }
     }
 
-    fn keep<T>(
-        &mut self,
-        walk: Walk,
-        found: Result<T, kernel::Error>,
-        cannot_see: &mut Vec<CannotSee>,
-    ) -> Option<T> {
-        match found {
-            Ok(found) => Some(found),
-            Err(error) => {
-                cannot_see.push(CannotSee {
-                    what: walk.name().into(),
-                    why: error.to_string(),
-                    needs: error.needs().as_str().into(),
-                });
-                self.failed = Some(format!("the walk over {} failed", walk.name()));
-                None
-            }
-        }
+    fn keep<T>(&mut self, walk: Walk, found: Result<T, kernel::Error>) -> Option<T> {
+        found
+            .inspect_err(|error| {
+                let cause = std::error::Error::source(error);
+                let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+                self.failed.insert(walk, format!("{error}{cause}"));
+            })
+            .ok()
     }
 
     fn names(&self) -> Vec<String> {
@@ -317,6 +337,14 @@ impl Staged {
         let ran = ran.into_iter().filter(|&(ran, _)| ran);
         ran.map(|(_, walk)| walk.name().to_owned()).collect()
     }
+}
+
+/// Somebody's account has more references than were found.
+fn has_remainder(ledger: &Ledger) -> bool {
+    ledger.objects().iter().any(|object| {
+        let refcnt = object.facts.refcnt;
+        !object.facts.own && refcnt.is_some_and(|refcnt| refcnt > object.explained)
+    })
 }
 
 fn unique(mut list: Vec<CannotSee>) -> Vec<CannotSee> {

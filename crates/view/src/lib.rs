@@ -29,6 +29,17 @@ mod words;
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
 pub use why::why;
 
+use std::io::{self, Write};
+
+/// Writes a text in lines of at most `width` columns, each after `indent`.
+pub fn paragraph(text: &str, indent: &str, width: usize, out: &mut impl Write) -> io::Result<()> {
+    let room = width.saturating_sub(indent.len()).max(Style::NARROWEST);
+    for line in text::wrap(&screen::safe(text), room) {
+        writeln!(out, "{indent}{line}")?;
+    }
+    Ok(())
+}
+
 /// What the caller knows of the place the text goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {

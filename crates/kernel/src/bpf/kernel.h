@@ -54,7 +54,7 @@ struct obj_cgroup { struct mem_cgroup *memcg; };
 struct pid_namespace;
 struct upid { int nr; struct pid_namespace *ns; };
 struct pid { unsigned int level; struct upid numbers[1]; };
-struct files_struct;
+struct files_struct { atomic_t count; };
 struct task_struct {
 	u32 pid, tgid;
 	struct task_struct *group_leader;
@@ -67,7 +67,6 @@ struct dentry;
 struct qstr { u32 len; const unsigned char *name; };
 struct inode {
 	unsigned short i_mode;
-	unsigned int i_nlink;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	struct list_head i_sb_list;
@@ -89,6 +88,7 @@ struct file_system_type {
 struct dentry {
 	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
+	struct inode *d_inode;
 	struct qstr d_name;
 	union { struct hlist_node d_alias; } d_u;
 };
@@ -160,7 +160,6 @@ struct bpf_prog_aux {
 struct bpf_prog {
 	u16 pages;
 	enum bpf_prog_type type;
-	enum bpf_attach_type expected_attach_type;
 	u8 tag[BPF_TAG_SIZE];
 	struct bpf_prog_aux *aux;
 };
@@ -210,7 +209,7 @@ struct netkit_link { struct bpf_link link; struct net_device *dev; u32 location;
 struct bpf_struct_ops_link { struct bpf_link link; struct bpf_map *map; };
 struct sockmap_link { struct bpf_link link; struct bpf_map *map; enum bpf_attach_type attach_type; };
 struct nf_hook_ops { u8 pf; unsigned int hooknum; int priority; };
-struct bpf_nf_link { struct bpf_link link; struct nf_hook_ops hook_ops; struct net *net; };
+struct bpf_nf_link { struct bpf_link link; struct nf_hook_ops hook_ops; struct net *net; u32 dead; };
 struct bpf_kprobe_multi_link { struct bpf_link link; u32 cnt; };
 struct path { struct dentry *dentry; };
 struct bpf_uprobe_multi_link { struct path path; struct bpf_link link; u32 cnt; };
@@ -222,10 +221,7 @@ struct trace_event_call {
 	struct trace_event_class *class;
 	union { const char *name; struct tracepoint *tp; };
 };
-struct trace_probe { struct list_head list; };
-struct trace_probe_event { struct trace_event_call call; struct list_head probes; };
-struct trace_uprobe { char *filename; unsigned long offset; struct trace_probe tp; };
-struct perf_event_attr___kernel { u32 type; u64 config; };
+struct perf_event_attr___kernel { u32 type; };
 struct perf_event {
 	struct perf_event_attr___kernel attr;
 	struct trace_event_call *tp_event;

@@ -60,6 +60,8 @@ struct row_map {
 	u32 buckets;   /* hashes: n_buckets */
 	u32 elem_size; /* hashes */
 	u32 pages;     /* ring buffers: nr_pages */
+	u32 struct_size; /* of the kernel's struct for this type */
+	u32 bucket_size; /* hashes */
 	char name[BPF_OBJ_NAME_LEN];
 };
 
@@ -71,9 +73,9 @@ struct row_prog {
 	u64 btf;
 	u64 target; /* aux->dst_prog */
 	u32 type;
-	u32 expected_attach_type;
 	u32 pages;
 	u32 used_maps;
+	u32 pad;
 	u8 tag[BPF_TAG_SIZE];
 	char name[BPF_OBJ_NAME_LEN];
 };
@@ -94,7 +96,6 @@ struct row_link {
 	u64 map;    /* iterator on a map, struct_ops, sockmap */
 	u64 target; /* tracing on a program */
 	u64 cgroup; /* key of ROW_TEXT rows */
-	u64 offset; /* uprobe */
 	u32 type;
 	u32 attach_type; /* ~0: the kernel does not say */
 	u32 netns;       /* inode number */
@@ -139,7 +140,9 @@ struct row_task {
 	struct row row;
 	u64 files; /* its descriptor table */
 	u32 tid;
-	u32 own_table; /* it is not the main thread, and has a table of its own */
+	u8 own_table; /* it is not the main thread, and has a table of its own */
+	u8 shared;    /* others have the same table: threads, or by CLONE_FILES */
+	u8 pad[2];
 };
 
 /*
@@ -182,11 +185,8 @@ struct row_super_block {
 /* An inode of the bpffs in the row before. `row.n` is its mode. */
 struct row_inode {
 	struct row row;
-	u64 inode;
 	u64 object; /* i_private */
 	u64 ino;
-	u32 nlink;
-	u32 pad;
 };
 
 /* A name of the inode in the row before; a text row follows. `row.n`: unhashed. */

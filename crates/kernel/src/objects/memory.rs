@@ -1,10 +1,11 @@
 //! Kernel memory of a map, computed as the kernel's own `map_mem_usage`
 //! functions do (6.4, 90a5527d7686 "bpf: add new map ops ->map_mem_usage").
 //!
-//! The sizes of the kernel's own structs differ a little between builds; they
-//! are left out, so a result is a few hundred bytes below fdinfo's `memlock`.
+//! The sizes of the kernel's own structs come from its BTF, so the result is
+//! what fdinfo's `memlock` says from 6.4 on; before, that was a cruder number.
 
 use super::Map;
+use crate::rows::types;
 use libbpf_sys as bpf;
 
 /// Bytes in a page.
@@ -20,8 +21,9 @@ fn possible_cpus() -> Option<u64> {
 }
 
 /// Bytes, or `None` for types whose formula is not known here.
-/// `elem_size` is a hash's, `pages` a ring buffer's.
-pub fn of_map(map: &Map, elem_size: u32, pages: u32) -> Option<u64> {
+/// `row` is what it was read from.
+pub fn of_map(map: &Map, row: &types::row_map) -> Option<u64> {
+    let of_struct = u64::from(row.struct_size);
     let entries = u64::from(map.max_entries);
     let value = u64::from(map.value_size).next_multiple_of(8);
     match map.map_type {
@@ -34,33 +36,36 @@ pub fn of_map(map: &Map, elem_size: u32, pages: u32) -> Option<u64> {
             let bytes = entries * value;
             let mmapable = map.flags & bpf::BPF_F_MMAPABLE != 0;
             Some(if mmapable {
-                bytes.next_multiple_of(page_size())
+                of_struct.next_multiple_of(page_size()) + bytes.next_multiple_of(page_size())
             } else {
-                bytes
+                of_struct + bytes
             })
         }
-        bpf::BPF_MAP_TYPE_PERCPU_ARRAY => Some(entries * (8 + value * possible_cpus()?)),
+        bpf::BPF_MAP_TYPE_PERCPU_ARRAY => {
+            Some(of_struct + entries * (8 + value * possible_cpus()?))
+        }
         bpf::BPF_MAP_TYPE_HASH
         | bpf::BPF_MAP_TYPE_PERCPU_HASH
         | bpf::BPF_MAP_TYPE_LRU_HASH
         | bpf::BPF_MAP_TYPE_LRU_PERCPU_HASH
-        | bpf::BPF_MAP_TYPE_HASH_OF_MAPS => of_hash(map, u64::from(elem_size), value),
+        | bpf::BPF_MAP_TYPE_HASH_OF_MAPS => of_hash(map, row, value),
         // trie_mem_usage: what is in it, and no count is kept.
         // ringbuf_map_mem_usage
         bpf::BPF_MAP_TYPE_RINGBUF | bpf::BPF_MAP_TYPE_USER_RINGBUF => {
-            Some(u64::from(pages) * page_size())
-        }
-        // queue_stack_map_mem_usage
-        bpf::BPF_MAP_TYPE_QUEUE | bpf::BPF_MAP_TYPE_STACK => {
-            Some((entries + 1) * u64::from(map.value_size))
+            // Data pages are mapped twice in a row; two pages hold the positions
+            // (RINGBUF_NR_META_PAGES).
+            let pages = u64::from(row.pages);
+            let data = entries / page_size();
+            let pointers = (pages.saturating_sub(data) + 2 * data) * 8;
+            Some(of_struct + pages * page_size() + pointers)
         }
         _ => None,
     }
 }
 
 /// `htab_map_mem_usage`
-fn of_hash(map: &Map, elem_size: u64, value: u64) -> Option<u64> {
-    const BUCKET: u64 = 16;
+fn of_hash(map: &Map, row: &types::row_map, value: u64) -> Option<u64> {
+    let elem_size = u64::from(row.elem_size);
     let entries = u64::from(map.max_entries);
     let percpu = matches!(
         map.map_type,
@@ -71,16 +76,16 @@ fn of_hash(map: &Map, elem_size: u64, value: u64) -> Option<u64> {
         bpf::BPF_MAP_TYPE_LRU_HASH | bpf::BPF_MAP_TYPE_LRU_PERCPU_HASH
     );
     let cpus = possible_cpus()?;
-    let buckets = u64::from(map.buckets) * BUCKET;
+    let fixed = u64::from(row.struct_size) + u64::from(row.buckets) * u64::from(row.bucket_size);
     if map.flags & bpf::BPF_F_NO_PREALLOC == 0 {
         // htab_has_extra_elems
         let extra = if percpu || lru { 0 } else { cpus };
         let elements = entries + extra;
         let per_cpu_values = if percpu { value * cpus * elements } else { 0 };
         let freelist = if percpu || lru { 0 } else { 8 * cpus };
-        return Some(buckets + elem_size * elements + per_cpu_values + freelist);
+        return Some(fixed + elem_size * elements + per_cpu_values + freelist);
     }
     let elements = map.entries?;
     let values = if percpu { 16 + value * cpus } else { 0 };
-    Some(buckets + (elem_size + 8 + values) * elements)
+    Some(fixed + (elem_size + 8 + values) * elements)
 }

@@ -172,6 +172,8 @@ struct Reader {
     link_targets: FxHashMap<u64, String>,
     link_groups: FxHashMap<u64, String>,
     map_cgroups: Vec<u64>,
+    /// How many maps the program in the row before uses.
+    used_maps: u32,
     links: Vec<types::row_link>,
 }
 
@@ -187,6 +189,7 @@ impl Reader {
             kind::ROW_PROG => self.prog(&row.as_type()),
             kind::ROW_USED_MAPS => {
                 if let Some(prog) = self.objects.progs.last_mut() {
+                    prog.maps_cut = row.head.n < self.used_maps;
                     prog.maps = row
                         .after::<types::row>()
                         .chunks_exact(8)
@@ -249,12 +252,13 @@ impl Reader {
             buckets: row.buckets,
             memory: None,
         };
-        map.memory = memory::of_map(&map, row.elem_size, row.pages);
+        map.memory = memory::of_map(&map, row);
         self.objects.maps.push(map);
         self.map_cgroups.push(row.cgroup);
     }
 
     fn prog(&mut self, row: &types::row_prog) {
+        self.used_maps = row.used_maps;
         self.objects.progs.push(Prog {
             addr: Addr(row.prog),
             id: row.row.n,
@@ -264,7 +268,8 @@ impl Reader {
             btf: Addr::new(row.btf),
             target: Addr::new(row.target),
             maps: Vec::new(),
-            maps_cut: row.used_maps > USED_MAPS_MAX,
+            // Until they are read.
+            maps_cut: row.used_maps > 0,
             tag: row.tag,
             memory: u64::from(row.pages) * memory::page_size(),
         });
@@ -274,21 +279,23 @@ impl Reader {
         let Some(parts) = self.cgroups.get(&cgroup) else {
             return "/".into();
         };
+        // The walk begins at the leaf: of a deeper path the top is not known.
+        let top = if parts.len() < CGROUP_DEPTH {
+            ""
+        } else {
+            "…"
+        };
         parts
             .iter()
             .rev()
-            .fold(String::new(), |path, part| path + "/" + part)
+            .fold(top.to_owned(), |path, part| path + "/" + part)
     }
 
     fn finish(mut self) -> Objects {
-        for (map, &cgroup) in self.objects.maps.iter_mut().zip(&self.map_cgroups) {
-            map.charged_to = (cgroup != 0).then(|| match self.cgroups.get(&cgroup) {
-                Some(parts) => parts
-                    .iter()
-                    .rev()
-                    .fold(String::new(), |p, part| p + "/" + part),
-                None => "/".into(),
-            });
+        for at in 0..self.objects.maps.len() {
+            let cgroup = self.map_cgroups[at];
+            let path = (cgroup != 0).then(|| self.path(cgroup));
+            self.objects.maps[at].charged_to = path;
         }
         for prog in &mut self.objects.progs {
             if let Some(name) = self.full_names.remove(&prog.addr.0) {
@@ -321,11 +328,11 @@ impl Reader {
             map: Addr::new(row.map),
             target_prog: Addr::new(row.target),
             target: names::link_target(row, &words),
-            attach_type: names::attach_type(row.attach_type).map(str::to_owned),
+            attach_type: names::attach_type(row.r#type, row.attach_type).map(str::to_owned),
             detached: row.detached != 0,
         }
     }
 }
 
-/// As in `objects.bpf.c`.
-const USED_MAPS_MAX: u32 = 512;
+/// As in `rows.h`.
+const CGROUP_DEPTH: usize = 24;

@@ -24,6 +24,17 @@ fn word_or_number(
     word(number, table).map_or_else(|| format!("type_{number}"), str::to_owned)
 }
 
+/// All words of one of the tables below that libbpf knows.
+pub fn all(word: fn(u32) -> String) -> Vec<String> {
+    // More than any of the kernel's enums has.
+    const NUMBERS: u32 = 256;
+    let words = (1..NUMBERS).map(|number| (number, word(number)));
+    words
+        .filter(|(number, word)| *word != format!("type_{number}"))
+        .map(|(_, word)| word)
+        .collect()
+}
+
 /// `enum bpf_map_type` in words: `hash`, `array`, `ringbuf` …
 pub fn map_type(number: u32) -> String {
     word_or_number(number, libbpf_sys::libbpf_bpf_map_type_str)
@@ -40,8 +51,12 @@ pub fn link_type(number: u32) -> String {
 }
 
 /// `enum bpf_attach_type` in words: `cgroup_inet_ingress`, `trace_fentry` …
-pub(crate) fn attach_type(number: u32) -> Option<&'static str> {
-    if number == u32::MAX {
+///
+/// Links on raw tracepoints and perf events have none; what the kernel keeps there
+/// for them is 0, which elsewhere is `cgroup_inet_ingress`.
+pub(crate) fn attach_type(link_type: u32, number: u32) -> Option<&'static str> {
+    let none = number == 0 && link_type != libbpf_sys::BPF_LINK_TYPE_CGROUP;
+    if none || number == u32::MAX {
         return None;
     }
     word(number, libbpf_sys::libbpf_bpf_attach_type_str)

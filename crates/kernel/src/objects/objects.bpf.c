@@ -31,6 +31,12 @@ static __always_inline bool is_hash(u32 type)
 	       type == BPF_MAP_TYPE_HASH_OF_MAPS;
 }
 
+/* v6.1 (86fe28f7692d); before, `count` is the number. */
+static __always_inline bool has_percpu_counter(struct bpf_htab *htab)
+{
+	return bpf_core_field_exists(htab->use_percpu_counter) && BPF_CORE_READ(htab, use_percpu_counter);
+}
+
 SEC("iter/bpf_map")
 int maps(struct bpf_iter__bpf_map *ctx)
 {
@@ -67,10 +73,15 @@ int maps(struct bpf_iter__bpf_map *ctx)
 		r.elem_size = BPF_CORE_READ(htab, elem_size);
 		if (bpf_ksym_exists(bpf_map_sum_elem_count))
 			r.entries = bpf_map_sum_elem_count(map);
-		else if ((r.flags & BPF_F_NO_PREALLOC) && !BPF_CORE_READ(htab, use_percpu_counter))
+		else if ((r.flags & BPF_F_NO_PREALLOC) && !has_percpu_counter(htab))
 			r.entries = BPF_CORE_READ(htab, count.counter);
+		r.struct_size = bpf_core_type_size(struct bpf_htab);
+		r.bucket_size = bpf_core_type_size(struct bucket);
 	} else if (r.type == BPF_MAP_TYPE_RINGBUF || r.type == 31 /* BPF_MAP_TYPE_USER_RINGBUF */) {
 		r.pages = BPF_CORE_READ((struct bpf_ringbuf_map *)map, rb, nr_pages);
+		r.struct_size = bpf_core_type_size(struct bpf_ringbuf_map);
+	} else {
+		r.struct_size = bpf_core_type_size(struct bpf_array);
 	}
 	bpf_probe_read_kernel(r.name, sizeof(r.name), map->name);
 
@@ -155,7 +166,6 @@ int progs(struct bpf_iter__bpf_prog *ctx)
 	r.btf = (u64)btf;
 	r.target = (u64)aux->dst_prog;
 	r.type = prog->type;
-	r.expected_attach_type = prog->expected_attach_type;
 	r.pages = prog->pages;
 	r.used_maps = aux->used_map_cnt;
 	bpf_probe_read_kernel(r.tag, sizeof(r.tag), prog->tag);
@@ -226,9 +236,13 @@ static __always_inline u32 attach_type(struct bpf_link *link, u32 type)
 	case 2: /* BPF_LINK_TYPE_TRACING */
 		return BPF_CORE_READ((struct bpf_tracing_link *)link, attach_type);
 	case 3: /* BPF_LINK_TYPE_CGROUP */
-		return BPF_CORE_READ((struct bpf_cgroup_link *)link, type);
+		if (bpf_core_type_exists(struct bpf_cgroup_link))
+			return BPF_CORE_READ((struct bpf_cgroup_link *)link, type);
+		break;
 	case 5: /* BPF_LINK_TYPE_NETNS */
-		return BPF_CORE_READ((struct bpf_netns_link *)link, type);
+		if (bpf_core_type_exists(struct bpf_netns_link))
+			return BPF_CORE_READ((struct bpf_netns_link *)link, type);
+		break;
 	case 11: /* BPF_LINK_TYPE_TCX */
 		if (bpf_core_type_exists(struct tcx_link))
 			return BPF_CORE_READ((struct tcx_link *)link, location);
@@ -277,6 +291,8 @@ int links(struct bpf_iter__bpf_link *ctx)
 				 BPF_CORE_READ(link, prog, aux, attach_func_name));
 		break;
 	case 3: /* BPF_LINK_TYPE_CGROUP */
+		if (!bpf_core_type_exists(struct bpf_cgroup_link))
+			break;
 		cgroup = BPF_CORE_READ((struct bpf_cgroup_link *)link, cgroup);
 		r.detached = !cgroup;
 		r.cgroup = (u64)cgroup;
@@ -288,15 +304,19 @@ int links(struct bpf_iter__bpf_link *ctx)
 				 BPF_CORE_READ((struct bpf_iter_link *)link, tinfo, reg_info, target));
 		break;
 	case 5: /* BPF_LINK_TYPE_NETNS */
+		if (!bpf_core_type_exists(struct bpf_netns_link))
+			break;
 		p = BPF_CORE_READ((struct bpf_netns_link *)link, net);
 		r.detached = !p;
 		r.netns = p ? BPF_CORE_READ((struct net *)p, ns.inum) : 0;
 		break;
 	case 6: /* BPF_LINK_TYPE_XDP */
-		err = write_device(seq, &r, BPF_CORE_READ((struct bpf_xdp_link *)link, dev));
+		if (bpf_core_type_exists(struct bpf_xdp_link))
+			err = write_device(seq, &r, BPF_CORE_READ((struct bpf_xdp_link *)link, dev));
 		break;
 	case 7: /* BPF_LINK_TYPE_PERF_EVENT */
-		err = write_perf(seq, &r, (struct bpf_perf_link *)link);
+		if (bpf_core_type_exists(struct bpf_perf_link))
+			err = write_perf(seq, &r, (struct bpf_perf_link *)link);
 		break;
 	case 8: /* BPF_LINK_TYPE_KPROBE_MULTI */
 		if (bpf_core_type_exists(struct bpf_kprobe_multi_link))
@@ -313,7 +333,10 @@ int links(struct bpf_iter__bpf_link *ctx)
 			struct bpf_nf_link *nf = (struct bpf_nf_link *)link;
 
 			r.hook = BPF_CORE_READ(nf, hook_ops.pf) << 16 | BPF_CORE_READ(nf, hook_ops.hooknum);
-			r.netns = BPF_CORE_READ(nf, net, ns.inum);
+			r.detached = BPF_CORE_READ(nf, dead) != 0;
+			/* bpf_nf_link_release() let the namespace go. */
+			if (!r.detached)
+				r.netns = BPF_CORE_READ(nf, net, ns.inum);
 		}
 		break;
 	case 11: /* BPF_LINK_TYPE_TCX */

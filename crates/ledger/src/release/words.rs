@@ -114,7 +114,7 @@ fn pin_action(pin: &Pin) -> String {
         Some(pid) => format!("nsenter -t {pid} -m rm {paths}"),
         // Every path in a mount namespace is absolute.
         None if !pin.path.starts_with('/') => {
-            format!("no process has the bpffs of {paths} mounted: close the files that keep it")
+            format!("remove the pin {paths}: lastref sees no process that has its bpffs mounted")
         }
         None => format!("rm {paths}"),
     }

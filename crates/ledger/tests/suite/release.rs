@@ -188,7 +188,7 @@ fn each_holder_has_its_own_words() {
         (
             By::Pin,
             with_pin("(bpffs 0:43)/x", |_| {}),
-            "no process has the bpffs of '(bpffs 0:43)/x' mounted: close the files that keep it",
+            "remove the pin '(bpffs 0:43)/x': lastref sees no process that has its bpffs mounted",
         ),
     ];
     for (by, holder, action) in cases {

@@ -9,7 +9,7 @@
 struct file_ops {
 	u64 map, prog, link, btf, iter;
 	/*
-	 * Links that can be polled have another table since v6.12
+	 * Links that can be polled have another table since v6.11
 	 * (bpf_link_fops_poll), with the same release function. 0: not learned.
 	 */
 	u64 link_release;
@@ -64,6 +64,7 @@ static __always_inline long write_task(struct seq_file *seq, struct task_struct 
 	r.files = (u64)task->files;
 	r.tid = pid_in_our_namespace(task);
 	/* A main thread that has exited has no table (exit_files): what its threads share was the process's. */
+	r.shared = task->files->count.counter > 1;
 	r.own_table = task != leader && leader->files && task->files != leader->files;
 	return write_row(seq, r);
 }

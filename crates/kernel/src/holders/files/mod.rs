@@ -53,8 +53,6 @@ pub struct Files {
     pub iters: FxHashMap<Addr, IterFile>,
     /// BTF that a descriptor leads to.
     pub btfs: Vec<crate::objects::Btf>,
-    /// Descriptors seen.
-    pub descriptors: u64,
 }
 
 impl Walks {
@@ -108,7 +106,6 @@ impl Reader {
         let file: types::row_file = row.as_type();
         let object = Addr(file.object);
         let fd = file.row.n;
-        self.files.descriptors += 1;
         if file.file != 0 {
             self.files
                 .shared
@@ -142,7 +139,6 @@ impl Reader {
     fn iter(&mut self, row: &Row<'_>) {
         let Some(now) = self.now else { return };
         let file: types::row_iter_file = row.as_type();
-        self.files.descriptors += 1;
         self.files
             .iters
             .entry(Addr(file.file))
@@ -159,7 +155,12 @@ impl Reader {
         self.places.clear();
         self.last = None;
         let pid = task.row.n;
-        if let Some(&seen) = self.by_address.get(&task.files) {
+        // An address alone proves nothing: a process that exits makes room for the next.
+        let seen = self
+            .by_address
+            .get(&task.files)
+            .filter(|_| task.shared != 0);
+        if let Some(&seen) = seen {
             // Threads of a process whose main thread is gone show one table again and
             // again; a process with CLONE_FILES is one more holder of all that is in it.
             let table = &mut self.files.tables[seen as usize];
@@ -170,7 +171,9 @@ impl Reader {
             return;
         }
         let index = self.files.tables.len() as u32;
-        self.by_address.insert(task.files, index);
+        if task.shared != 0 {
+            self.by_address.insert(task.files, index);
+        }
         self.files.tables.push(Table {
             pid,
             tid: (task.own_table != 0).then_some(task.tid),
@@ -192,9 +195,14 @@ mod tests {
     }
 
     fn task(pid: u32, tid: u32, files: u64) -> Vec<u8> {
+        shared_task(pid, tid, files, false)
+    }
+
+    fn shared_task(pid: u32, tid: u32, files: u64, shared: bool) -> Vec<u8> {
         let mut row = types::row_task {
             files,
             tid,
+            shared: u8::from(shared),
             ..Default::default()
         };
         row.row = types::row {
@@ -255,15 +263,29 @@ mod tests {
     fn a_table_seen_twice_counts_once() {
         // Two threads behind a dead main thread, then a process made with CLONE_FILES.
         let files = read(&[
-            task(7, 8, 1),
+            shared_task(7, 8, 1, true),
             file(3, 100, 0),
-            task(7, 9, 1),
+            shared_task(7, 9, 1, true),
             file(3, 100, 0),
-            task(20, 20, 1),
+            shared_task(20, 20, 1, true),
             file(3, 100, 0),
         ]);
         assert_eq!(files.tables.len(), 1);
         assert_eq!(files.tables[0].unshared, [(Addr(100), vec![3])]);
         assert_eq!(files.tables[0].also, [20]);
+    }
+
+    #[test]
+    fn an_address_used_again_is_another_table() {
+        // The first process exits, and the kernel gives its table's memory to the next.
+        let files = read(&[
+            task(7, 7, 1),
+            file(3, 100, 0),
+            task(8, 8, 1),
+            file(4, 100, 0),
+        ]);
+        assert_eq!(files.tables.len(), 2);
+        assert_eq!(files.tables[1].unshared, [(Addr(100), vec![4])]);
+        assert!(files.tables.iter().all(|t| t.also.is_empty()));
     }
 }

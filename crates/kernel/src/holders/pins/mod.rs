@@ -31,8 +31,6 @@ pub struct PinnedInode {
 pub struct Pins {
     /// Inodes that stand for objects.
     pub inodes: Vec<PinnedInode>,
-    /// bpffs instances seen.
-    pub instances: usize,
     /// The lists changed during the walk, so that it may have missed some.
     pub cut: bool,
 }
@@ -73,7 +71,6 @@ struct Tree {
     names: FxHashMap<u64, Name>,
     device: (u32, u32),
     root: u64,
-    instances: usize,
     cut: bool,
 }
 
@@ -104,7 +101,6 @@ impl Tree {
                 // The kernel's dev_t: 12 bits major, 20 bits minor (include/linux/kdev_t.h).
                 self.device = (sb.dev >> 20, sb.dev & 0xf_ffff);
                 self.root = sb.root;
-                self.instances += 1;
             }
             kind::ROW_INODE => {
                 let inode: types::row_inode = row.as_type();
@@ -191,7 +187,6 @@ impl Tree {
             .collect();
         Pins {
             inodes,
-            instances: self.instances,
             cut: self.cut,
         }
     }

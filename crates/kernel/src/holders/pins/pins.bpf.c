@@ -92,10 +92,8 @@ static __always_inline void write_inode(struct pin_walk *w, struct inode *inode)
 	r.row.kind = ROW_INODE;
 	r.row.size = sizeof(r);
 	r.row.n = BPF_CORE_READ(inode, i_mode);
-	r.inode = (u64)inode;
 	r.object = (u64)BPF_CORE_READ(inode, i_private);
 	r.ino = BPF_CORE_READ(inode, i_ino);
-	r.nlink = BPF_CORE_READ(inode, i_nlink);
 	pin_run.err |= write_row(w->seq, r);
 	pin_run.written += sizeof(r);
 }
@@ -111,7 +109,8 @@ static __always_inline void write_dentry(struct pin_walk *w, struct dentry *dent
 	r.parent = (u64)BPF_CORE_READ(dentry, d_parent);
 	pin_run.err |= write_row(w->seq, r);
 	pin_run.err |= write_text(w->seq, TEXT_DENTRY, r.dentry, BPF_CORE_READ(dentry, d_name.name));
-	pin_run.written += sizeof(r) + sizeof(struct row_text) + 64;
+	/* As much as a name can take: what is counted must never be less than what is written. */
+	pin_run.written += sizeof(r) + sizeof(struct text_buffer);
 }
 
 static __always_inline u64 dentry_of(struct hlist_node *alias)
@@ -168,15 +167,25 @@ static long pin_step(u32 i, struct pin_walk *w)
 	return pin_run.err || pin_run.written > WRITE_MAX;
 }
 
-/* Is the inode we stopped at still in this super block's list? */
+/* Is the place we stopped at still where it was? */
 static __always_inline bool still_there(void)
 {
+	struct super_block *sb = (void *)pin_run.at.sb;
 	struct inode *inode = (void *)pin_run.at.inode;
+	struct dentry *dentry = (void *)pin_run.at.dentry;
 	struct list_head *next, *self;
+	u64 fs_type = pin_run.at.fs_type;
 
+	if (!sb)
+		return true;
+	/* An unmounted one is out of the list (hlist_del_init), or something else by now. */
+	if ((u64)BPF_CORE_READ(sb, s_type) != fs_type || !BPF_CORE_READ(sb, s_instances.pprev))
+		return false;
 	if (!inode)
 		return true;
-	if ((u64)BPF_CORE_READ(inode, i_sb) != pin_run.at.sb)
+	if (BPF_CORE_READ(inode, i_sb) != sb)
+		return false;
+	if (dentry && BPF_CORE_READ(dentry, d_inode) != inode)
 		return false;
 	self = (void *)inode + bpf_core_field_offset(struct inode, i_sb_list);
 	next = BPF_CORE_READ(inode, i_sb_list.next);

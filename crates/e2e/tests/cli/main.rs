@@ -1,0 +1,29 @@
+//! The program as a user meets it: its arguments, exit codes, messages and
+//! output, what it does without what it needs, and what it leaves behind.
+
+mod arguments;
+mod filters;
+mod hostile;
+mod lab;
+mod lacking;
+mod naming;
+mod output;
+mod traces;
+
+use std::process::Output;
+
+/// The output's errors as text, for messages.
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Refused with this exit code, nothing on standard output, and a message that
+/// contains all of these words.
+fn refused(output: &Output, code: i32, words: &[&str]) {
+    let errors = errors(output);
+    assert_eq!(output.status.code(), Some(code), "{errors}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{errors}");
+    for word in words {
+        assert!(errors.contains(word), "{word:?} is not in: {errors}");
+    }
+}

@@ -33,7 +33,22 @@ struct Tally<'a> {
 /// A holder, or several of a sort, in words.
 struct Item {
     units: u64,
-    text: String,
+    words: Words,
+}
+
+/// In words, and in fewer where there is little room.
+struct Words {
+    full: String,
+    brief: String,
+}
+
+impl From<String> for Words {
+    fn from(text: String) -> Self {
+        Self {
+            brief: text.clone(),
+            full: text,
+        }
+    }
 }
 
 impl<'a> Tally<'a> {
@@ -88,7 +103,7 @@ impl<'a> Tally<'a> {
             } else {
                 items.extend(processes.iter().map(|(p, grip)| Item {
                     units: grip.units,
-                    text: format!("{}{}", words::process_short(p), grip_words(grip)),
+                    words: format!("{}{}", words::process_short(p), grip_words(grip)).into(),
                 }));
             }
         }
@@ -130,12 +145,13 @@ fn many_processes(comm: &str, processes: &[(&Process, Grip)]) -> Item {
     }
     Item {
         units: sum.units,
-        text: format!(
+        words: format!(
             "{} × {}{}",
             units::count(processes.len() as u64),
-            crate::screen::safe(comm),
+            words::comm(comm),
             grip_words(&sum)
-        ),
+        )
+        .into(),
     }
 }
 
@@ -145,7 +161,10 @@ fn pin_items(pins: HashMap<&Pin, u64>) -> Vec<Item> {
     if pins.len() <= ONE_BY_ONE {
         let item = |(pin, units): (&Pin, u64)| Item {
             units,
-            text: words::pin_short(pin),
+            words: Words {
+                full: words::pin_short(pin),
+                brief: words::pin_brief(pin),
+            },
         };
         return pins.into_iter().map(item).collect();
     }
@@ -159,20 +178,26 @@ fn pin_items(pins: HashMap<&Pin, u64>) -> Vec<Item> {
     if patterns.len() > ONE_BY_ONE {
         return vec![Item {
             units: pins.iter().fold(0, |sum, pin| sum.saturating_add(pin.1)),
-            text: units::counted(pins.len() as u64, "pin", "pins"),
+            words: units::counted(pins.len() as u64, "pin", "pins").into(),
         }];
     }
-    let item = |(pattern, (pins, units)): (String, (u64, u64))| Item {
-        units,
-        text: format!(
-            "{} {}",
-            if pins == 1 {
-                "pin".into()
-            } else {
-                units::counted(pins, "pin", "pins")
+    // Where none of them is among our own mounts, the path leads nowhere here.
+    let elsewhere = pins.iter().all(|(pin, _)| pin.enter_pid.is_some());
+    let note = if elsewhere { " (other mounts)" } else { "" };
+    let item = |(pattern, (pins, units)): (String, (u64, u64))| {
+        let number = if pins == 1 {
+            "pin".into()
+        } else {
+            units::counted(pins, "pin", "pins")
+        };
+        let brief = format!("{number} {}", crate::screen::safe(&pattern));
+        Item {
+            units,
+            words: Words {
+                full: format!("{brief}{note}"),
+                brief,
             },
-            crate::screen::safe(&pattern)
-        ),
+        }
     };
     patterns.into_iter().map(item).collect()
 }
@@ -189,12 +214,12 @@ fn object_items(objects: HashMap<(Kind, Option<u32>, &str), u64>) -> Vec<Item> {
                 units: same_kind
                     .iter()
                     .fold(0, |sum, object| sum.saturating_add(object.1)),
-                text: units::counted(same_kind.len() as u64, one, many),
+                words: units::counted(same_kind.len() as u64, one, many).into(),
             });
         } else {
             items.extend(same_kind.iter().map(|((kind, id, _), units)| Item {
                 units: *units,
-                text: words::id(*kind, *id),
+                words: words::id(*kind, *id).into(),
             }));
         }
     }
@@ -204,8 +229,8 @@ fn object_items(objects: HashMap<(Kind, Option<u32>, &str), u64>) -> Vec<Item> {
 /// Who holds these objects: the direct holders, largest first, and, where these
 /// are all objects themselves, what is at the end of the chains.
 pub struct HeldBy {
-    direct: Vec<String>,
-    ends: Vec<String>,
+    direct: Vec<Words>,
+    ends: Vec<Words>,
 }
 
 impl HeldBy {
@@ -226,7 +251,7 @@ impl HeldBy {
                 }
             }
         }
-        let texts = |tally: Tally<'_>| tally.items().into_iter().map(|item| item.text).collect();
+        let texts = |tally: Tally<'_>| tally.items().into_iter().map(|item| item.words).collect();
         Self {
             direct: texts(tally),
             ends: texts(ends),
@@ -235,8 +260,8 @@ impl HeldBy {
 
     /// All of it: what the cell would need to lose nothing.
     pub fn natural(&self) -> String {
-        let take = |items: &[String]| {
-            let shown = &items[..items.len().min(MOST_ITEMS)];
+        let take = |items: &[Words]| {
+            let shown: Vec<&str> = items.iter().take(MOST_ITEMS).map(|w| &*w.full).collect();
             let rest = items.len() - shown.len();
             let more = if rest > 0 {
                 format!(", +{rest}")
@@ -295,9 +320,9 @@ fn cut_item(item: &str, room: usize) -> String {
 /// The cut item must keep enough to be recognised.
 const LEAST_OF_AN_ITEM: usize = 14;
 
-fn fit(items: &[String], room: usize) -> String {
+fn fit(items: &[Words], room: usize) -> String {
     let mut text = String::new();
-    for (at, item) in items.iter().enumerate() {
+    for (at, item) in items.iter().map(|words| &words.brief).enumerate() {
         let left = items.len() - at - 1;
         let more = if left > 0 {
             format!(", +{left}")

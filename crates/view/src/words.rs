@@ -68,10 +68,18 @@ pub fn holder_nouns(by: By) -> (&'static str, &'static str) {
     }
 }
 
+/// A process's name, or `?` where it could not be read.
+pub fn comm(comm: &str) -> std::borrow::Cow<'_, str> {
+    if comm.is_empty() {
+        "?".into()
+    } else {
+        safe(comm)
+    }
+}
+
 /// `agent[4242]`: short, for a table.
 pub fn process_short(process: &Process) -> String {
-    let comm = safe(&process.comm);
-    let comm = if comm.is_empty() { "?".into() } else { comm };
+    let comm = comm(&process.comm);
     match process.tid {
         Some(tid) => format!("{comm}[{}, thread {tid}]", process.pid),
         None => format!("{comm}[{}]", process.pid),
@@ -80,8 +88,7 @@ pub fn process_short(process: &Process) -> String {
 
 /// `agent (pid 4242)`
 pub fn process_long(process: &Process) -> String {
-    let comm = safe(&process.comm);
-    let comm = if comm.is_empty() { "?".into() } else { comm };
+    let comm = comm(&process.comm);
     match process.tid {
         Some(tid) => format!("{comm} (pid {}, table of thread {tid})", process.pid),
         None => format!("{comm} (pid {})", process.pid),
@@ -95,6 +102,12 @@ pub fn pin_short(pin: &Pin) -> String {
         Some(pid) => format!("{word} {} (mounts of pid {pid})", safe(&pin.path)),
         None => format!("{word} {}", safe(&pin.path)),
     }
+}
+
+/// `pin /sys/fs/bpf/x`, without whose mounts that path is in.
+pub fn pin_brief(pin: &Pin) -> String {
+    let word = if pin.unlinked { "unlinked pin" } else { "pin" };
+    format!("{word} {}", safe(&pin.path))
 }
 
 /// Numbers as ranges: `fd 5`, `fds 5-9, 12`. What needs more than `room`

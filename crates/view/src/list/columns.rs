@@ -47,7 +47,7 @@ pub(super) fn write<W: Write>(
         right: false,
         natural: natural("HELD BY", &wishes),
         cells: wishes,
-        least: if screen.width() < 72 { 14 } else { 16 },
+        least: if screen.width() < 72 { 12 } else { 16 },
         better: [26, 56],
         rank: 8,
     });
@@ -94,7 +94,7 @@ fn columns(rows: &[Row<'_>], grouped: bool, total: usize) -> Vec<Column> {
         column("TYPE", [8, 14, 14], 3, &|row| {
             plain(safe(&row.first().facts.type_name))
         }),
-        column("NAME", [if narrow { 8 } else { 11 }, 15, 32], 6, &|row| {
+        column("NAME", [if narrow { 8 } else { 11 }, 15, 32], 7, &|row| {
             plain(name(row))
         }),
         column("REFS", whole, 9, &|row| plain(refs(row))),
@@ -103,10 +103,10 @@ fn columns(rows: &[Row<'_>], grouped: bool, total: usize) -> Vec<Column> {
         row.unexplained.known.is_some_and(|n| n != 0) || row.unexplained.missing || row.unsettled
     };
     if rows.iter().any(odd) {
-        columns.push(column(odd_title, whole, 7, &unexplained));
+        columns.push(column(odd_title, whole, 8, &unexplained));
     }
     columns.push(column("MEMORY", whole, 4, &memory));
-    columns.push(column("STATE", whole, 5, &|row| state(row.state())));
+    columns.push(column("STATE", whole, 6, &|row| state(row.state())));
     if grouped && wide {
         columns.push(column("IDS", whole, 2, &|row| plain(ids(row))));
     }
@@ -180,6 +180,7 @@ fn line<W: Write>(
 fn object(row: &Row<'_>) -> Span {
     let text = match row.objects.len() as u64 {
         1 => words::id(row.kind(), row.first().facts.id),
+        n if row.kind() == Kind::Btf => format!("{} btf", units::count(n)),
         n => format!("{} {}s", units::count(n), row.kind()),
     };
     (text, Paint::Bold)

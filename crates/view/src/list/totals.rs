@@ -76,6 +76,9 @@ fn sum<'a>(objects: impl Iterator<Item = &'a Object>) -> u64 {
 }
 
 fn memory(objects: &[&Object]) -> String {
+    if objects.iter().all(|o| o.facts.memory_bytes.is_none()) {
+        return "not known".into();
+    }
     let mut text = units::bytes(sum(objects.iter().copied()));
     let parts: Vec<String> = Kind::ALL
         .into_iter()

@@ -52,6 +52,23 @@ pub(super) fn caveats(
     sentences
 }
 
+/// Where references can stand that lastref does not look for yet.
+fn candidates(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Map => {
+            "Not looked for yet: descriptors in flight over a socket or fixed in io_uring, \
+             AF_XDP sockets, struct_ops without a link."
+        }
+        Kind::Prog => {
+            "Not looked for yet: attachments without a link (cgroup, XDP, tc, perf …), sockets, \
+             devmap entries, timers, descriptors in flight or in io_uring."
+        }
+        Kind::Link | Kind::Btf => {
+            "Not looked for yet: descriptors in flight over a socket or fixed in io_uring."
+        }
+    }
+}
+
 /// Takes over the first of `found`, and says how many there are beyond.
 fn few(sentences: &mut Vec<String>, mut found: Vec<String>, rest: &str) {
     let beyond = found.len().saturating_sub(WRITTEN);
@@ -127,7 +144,10 @@ impl<'a> Context<'a> {
                 "{have} to {name} may be held where lastref cannot look ({}).",
                 escape_controls(reason)
             ),
-            (None, true) => format!("{have} to {name} could not be explained, and may keep it."),
+            (None, true) => format!(
+                "{have} to {name} could not be explained, and may keep it. {}",
+                candidates(object.facts.kind)
+            ),
             (None, false) => {
                 format!(
                     "{have} to {name} could not be explained while its count moved: look again."

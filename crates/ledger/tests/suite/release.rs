@@ -442,7 +442,11 @@ fn unexplained_and_out_of_sight_are_told_apart() {
     let settled = Ledger::close(readings(), &Sight::default(), Some(&before));
     assert_eq!(
         settled.release_plan(id("map:1")).caveats,
-        ["1 reference to map:1 could not be explained, and may keep it."]
+        [
+            "1 reference to map:1 could not be explained, and may keep it. Not looked for yet: \
+          descriptors in flight over a socket or fixed in io_uring, AF_XDP sockets, struct_ops \
+          without a link."
+        ]
     );
     let sight = Sight {
         holders_out_of_sight: Some("a child pid namespace".into()),

@@ -2,6 +2,7 @@
 
 use crate::Kind;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Who one or more references to an object belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -45,7 +46,8 @@ impl Holder {
     }
 }
 
-/// A process, seen from outside.
+/// A process, seen from outside. A copy shares its words: the same process may
+/// hold thousands of objects.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Process {
     /// Thread group id, in lastref's own pid namespace.
@@ -59,17 +61,17 @@ pub struct Process {
     /// (`unshare(CLONE_FILES)`), not in that of the main thread.
     pub tid: Option<u32>,
     /// `comm`, at most 15 bytes.
-    pub comm: String,
+    pub comm: Arc<str>,
     /// Target of `/proc/PID/exe`.
-    pub exe: Option<String>,
+    pub exe: Option<Arc<str>>,
     /// Descriptors on the object; empty for a memory mapping.
     pub fds: Vec<u32>,
     /// Path of the cgroup, unified hierarchy first.
-    pub cgroup: Option<String>,
+    pub cgroup: Option<Arc<str>>,
     /// The systemd unit that the cgroup's path names.
-    pub unit: Option<String>,
+    pub unit: Option<Arc<str>>,
     /// The container that the cgroup's path names.
-    pub container: Option<Container>,
+    pub container: Option<Arc<Container>>,
 }
 
 /// A container, as far as a cgroup's path tells.

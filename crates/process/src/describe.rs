@@ -31,7 +31,7 @@ impl Proc {
         dir.read("stat", SMALL, &mut buf)
             .map_err(|errno| dir.error("stat", errno))?;
         if let Some(stat) = stat::parse(&buf) {
-            process.comm = decode(stat.comm);
+            process.comm = decode(stat.comm).into();
             process.start_ticks = Some(stat.start_ticks);
             if stat.is_dead() && stat.threads > 1 {
                 living_thread = find_living_thread(&dir, pid);
@@ -39,7 +39,7 @@ impl Proc {
         } else {
             dir.read("comm", SMALL, &mut buf)
                 .map_err(|errno| dir.error("comm", errno))?;
-            process.comm = decode(buf.strip_suffix(b"\n").unwrap_or(&buf));
+            process.comm = decode(buf.strip_suffix(b"\n").unwrap_or(&buf)).into();
         }
 
         if dir.read("status", SMALL, &mut buf).is_ok() {
@@ -50,13 +50,16 @@ impl Proc {
             Some(tid) => format!("task/{tid}/{name}"),
             None => name.to_owned(),
         };
-        process.exe = dir.link(&of("exe")).ok().map(|target| decode(&target));
+        process.exe = dir
+            .link(&of("exe"))
+            .ok()
+            .map(|target| decode(&target).into());
         if dir.read(&of("cgroup"), SMALL, &mut buf).is_ok()
             && let Some(membership) = cgroup::parse(&buf)
         {
-            process.cgroup = Some(membership.path);
-            process.unit = membership.unit;
-            process.container = membership.container;
+            process.cgroup = Some(membership.path.into());
+            process.unit = membership.unit.map(Into::into);
+            process.container = membership.container.map(Into::into);
         }
         Ok(process)
     }

@@ -47,12 +47,12 @@ fn every_field_comes_from_its_file() {
         (4242, Some(7), Some(159_487))
     );
     assert_eq!(
-        (process.comm.as_str(), process.exe.as_deref()),
+        (&*process.comm, process.exe.as_deref()),
         ("agent", Some("/usr/bin/agent (deleted)"))
     );
     assert_eq!(
         process.cgroup,
-        Some(format!("/system.slice/docker-{ID}.scope"))
+        Some(format!("/system.slice/docker-{ID}.scope").into())
     );
     assert_eq!(process.unit, None);
     let container = Container {
@@ -60,7 +60,7 @@ fn every_field_comes_from_its_file() {
         id: ID.into(),
         ..Container::default()
     };
-    assert_eq!(process.container, Some(container));
+    assert_eq!(process.container.as_deref(), Some(&container));
     assert_eq!((process.tid, process.fds), (None, vec![]));
 }
 
@@ -68,7 +68,7 @@ fn every_field_comes_from_its_file() {
 fn each_field_fails_on_its_own() {
     let (dir, proc) = root();
     let process = proc.describe(4242).unwrap();
-    assert_eq!(process.comm, "agent");
+    assert_eq!(&*process.comm, "agent");
     assert_eq!(
         (process.ns_pid, process.exe, process.cgroup),
         (None, None, None)
@@ -77,10 +77,7 @@ fn each_field_fails_on_its_own() {
     write(dir.path(), "4242/stat", "nonsense");
     write(dir.path(), "4242/comm", b"a\xff)\nb\n");
     let process = proc.describe(4242).unwrap();
-    assert_eq!(
-        (process.comm.as_str(), process.start_ticks),
-        ("a\\xff)\nb", None)
-    );
+    assert_eq!((&*process.comm, process.start_ticks), ("a\\xff)\nb", None));
 }
 
 #[test]
@@ -103,7 +100,7 @@ fn the_longest_link() {
     let (dir, proc) = root();
     let long = format!("/{}", "x".repeat(4094));
     link(dir.path(), "4242/exe", &long);
-    assert_eq!(proc.describe(4242).unwrap().exe, Some(long));
+    assert_eq!(proc.describe(4242).unwrap().exe, Some(long.into()));
 }
 
 #[test]

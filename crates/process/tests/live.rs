@@ -54,7 +54,7 @@ fn this_process() {
             .unwrap()
             .to_str()
             .unwrap()
-            .starts_with(&process.comm)
+            .starts_with(&*process.comm)
     );
     assert!(process.ns_pid.is_some() && process.cgroup.is_some());
     // ps computes the same number on its own.
@@ -84,7 +84,7 @@ fn any_name() {
         let child = Fork::start(body);
         let expected = model::decode(&name[..15]);
         let process = eventually("the name", || {
-            Some(Proc::new().describe(child.0).unwrap()).filter(|p| p.comm == expected)
+            Some(Proc::new().describe(child.0).unwrap()).filter(|p| *p.comm == *expected)
         });
         assert_eq!(process.exe, parent.exe);
         assert!(process.start_ticks >= parent.start_ticks);
@@ -126,7 +126,7 @@ fn a_kernel_thread_has_no_executable() {
     let Ok(process) = Proc::new().describe(2) else {
         return;
     };
-    if process.comm == "kthreadd" {
+    if &*process.comm == "kthreadd" {
         assert_eq!((process.exe, process.cgroup.as_deref()), (None, Some("/")));
     }
 }
@@ -227,7 +227,7 @@ fn a_child_pid_namespace() {
     let pid: u32 = children.trim().parse().unwrap();
     let process = Proc::new().describe(pid).unwrap();
     assert_eq!(
-        (process.pid, process.ns_pid, process.comm.as_str()),
+        (process.pid, process.ns_pid, &*process.comm),
         (pid, Some(1), "sh")
     );
 }
@@ -259,7 +259,7 @@ fn an_executable_that_was_deleted() {
             .describe(child.pid())
             .unwrap()
             .exe
-            .filter(|exe| *exe == expected)
+            .filter(|exe| **exe == *expected)
     });
 }
 
@@ -282,15 +282,12 @@ fn an_executable_with_the_longest_path() {
             .describe(child.pid())
             .unwrap()
             .exe
-            .filter(|exe| *exe == path.display().to_string())
+            .filter(|exe| **exe == *path.display().to_string())
     });
     // With " (deleted)" it no longer fits into the kernel's page (ENAMETOOLONG).
     fs::remove_file(&path).unwrap();
     let process = Proc::new().describe(child.pid()).unwrap();
-    assert_eq!(
-        (process.exe, process.comm.as_str()),
-        (None, &*"e".repeat(15))
-    );
+    assert_eq!((process.exe, &*process.comm), (None, &*"e".repeat(15)));
 }
 
 /// A cgroup that goes with the test.
@@ -325,5 +322,5 @@ fn a_process_in_a_containers_cgroup() {
     fs::write(cgroup.0.join("cgroup.procs"), child.pid().to_string()).unwrap();
     let process = Proc::new().describe(child.pid()).unwrap();
     assert!(process.cgroup.unwrap().ends_with(&name));
-    assert_eq!((process.container.unwrap().id, process.unit), (id, None));
+    assert_eq!((&process.container.unwrap().id, process.unit), (&id, None));
 }

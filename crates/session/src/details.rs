@@ -236,26 +236,39 @@ pub fn set_target(facts: &mut Facts, on: ObjectId) {
     }
 }
 
-/// Counts at one moment, to be compared with another.
-pub struct Counts(FxHashMap<Addr, (u32, u64, Option<u64>)>);
+/// An object's counts, and whether they were the same each time.
+struct Count {
+    id: u32,
+    refcnt: u64,
+    usercnt: Option<u64>,
+    still: bool,
+}
+
+/// Counts before a walk, to be compared with those after it.
+pub struct Counts(FxHashMap<Addr, Count>);
 
 impl Counts {
     pub fn new(objects: &Objects) -> Self {
-        let maps = objects.maps.iter();
-        let maps = maps.map(|m| (m.addr, (m.id, m.refcnt, Some(m.usercnt))));
-        let progs = objects
-            .progs
-            .iter()
-            .map(|p| (p.addr, (p.id, p.refcnt, None)));
-        let links = objects
-            .links
-            .iter()
-            .map(|l| (l.addr, (l.id, l.refcnt, None)));
-        let btfs = objects
-            .btfs
-            .iter()
-            .map(|b| (b.addr, (b.id, b.refcnt, None)));
-        Self(maps.chain(progs).chain(links).chain(btfs).collect())
+        let counts = counts(objects).map(|(addr, id, refcnt, usercnt)| {
+            let count = Count {
+                id,
+                refcnt,
+                usercnt,
+                still: true,
+            };
+            (addr, count)
+        });
+        Self(counts.collect())
+    }
+
+    /// Looks once more: what differs moves.
+    pub fn observe(&mut self, objects: &Objects) {
+        for (addr, id, refcnt, usercnt) in counts(objects) {
+            if let Some(count) = self.0.get_mut(&addr) {
+                let same = (count.id, count.refcnt, count.usercnt) == (id, refcnt, usercnt);
+                count.still &= same;
+            }
+        }
     }
 
     /// Whether the object was there then.
@@ -263,14 +276,26 @@ impl Counts {
         self.0.contains_key(&addr)
     }
 
-    /// Whether the object had the same counts then. BTF that no object leads to
-    /// is read once only.
+    /// Whether the object had the same counts each time. BTF that no object leads
+    /// to is read once only.
     pub fn same(&self, addr: Addr, now: &Facts) -> bool {
         match self.0.get(&addr) {
-            Some(&(id, refcnt, usercnt)) => {
-                Some(id) == now.id && Some(refcnt) == now.refcnt && usercnt == now.usercnt
+            Some(count) => {
+                count.still
+                    && Some(count.id) == now.id
+                    && Some(count.refcnt) == now.refcnt
+                    && count.usercnt == now.usercnt
             }
             None => now.kind == Kind::Btf,
         }
     }
+}
+
+fn counts(objects: &Objects) -> impl Iterator<Item = (Addr, u32, u64, Option<u64>)> + '_ {
+    let maps = objects.maps.iter();
+    let maps = maps.map(|m| (m.addr, m.id, m.refcnt, Some(m.usercnt)));
+    let progs = objects.progs.iter().map(|p| (p.addr, p.id, p.refcnt, None));
+    let links = objects.links.iter().map(|l| (l.addr, l.id, l.refcnt, None));
+    let btfs = objects.btfs.iter().map(|b| (b.addr, b.id, b.refcnt, None));
+    maps.chain(progs).chain(links).chain(btfs)
 }

@@ -1,7 +1,7 @@
 //! Joins what one pass found, by the addresses of the kernel's structs, into
 //! facts and references. Knows no reader.
 
-use crate::details;
+use crate::details::{self, Counts};
 use crate::people::People;
 use kernel::holders::files::Files;
 use kernel::holders::mappings::MappedFile;
@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 
 /// What one pass found, and how it was found.
 pub struct Pass<'a> {
-    /// Objects before the walks over holders.
-    pub before: &'a Objects,
+    /// Counts before the walks over holders.
+    pub before: &'a Counts,
     /// Objects after them: what the accounts are about.
     pub after: &'a Objects,
     pub files: &'a Files,
@@ -60,7 +60,7 @@ impl<'a> Join<'a> {
             readings: Vec::new(),
             by_addr: FxHashMap::default(),
         };
-        let counts = details::Counts::new(pass.before);
+        let counts = pass.before;
         for (addr, facts) in details::facts(pass.after, &pass.files.btfs) {
             let id = facts.object_id();
             let own = id.is_some_and(|id| pass.own.contains(&id));

@@ -1,8 +1,9 @@
 //! A sweep: as many passes as the accounts need, at most three.
 
+use crate::details::{self, Counts};
 use crate::join::{self, Pass};
 use crate::people::People;
-use crate::{Error, details, paths};
+use crate::{Error, paths};
 use kernel::holders::files::Files;
 use kernel::holders::mappings::MappedFile;
 use kernel::holders::pins::Pins;
@@ -12,7 +13,7 @@ use ledger::{Ledger, Reading, Sight};
 use model::{CannotSee, Kind, ObjectId, PidNamespace, Pin, Snapshot};
 use process::Proc;
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const PASSES: u32 = 3;
 
@@ -60,14 +61,15 @@ impl Sweeper {
         let mut staged = Staged::default();
         let mut other_btf = None;
 
-        let mut before = self.walks.objects()?;
+        let mut objects = self.walks.objects()?;
+        let mut before = Counts::new(&objects);
         let mut previous: Option<Ledger> = None;
         let mut passes = 0;
         let (ledger, after, mut cannot_see) = loop {
             passes += 1;
             let mut view = self.view();
             let files = self.walks.files()?;
-            staged.again(&mut self.walks, &before, &proc, passes, &mut view);
+            staged.again(&mut self.walks, &objects, &proc, passes, &mut view);
             let (ledger, after) = loop {
                 let after = self.walks.objects()?;
                 let pass = self.pass(&before, &after, &files, &staged);
@@ -89,11 +91,12 @@ impl Sweeper {
             before = if has_remainder(&ledger) {
                 // What was just freed keeps its references until then.
                 kernel::sys::wait_for_grace_period();
-                self.walks.objects()?
+                self.watch()?
             } else {
-                after
+                Counts::new(&after)
             };
             previous = Some(ledger);
+            objects = after;
         };
 
         people.cannot_see(&mut cannot_see);
@@ -126,6 +129,25 @@ impl Sweeper {
         })
     }
 
+    /// Counts, looked at a few times: of an account that is to be called unexplained
+    /// it must be sure that it stands still.
+    fn watch(&mut self) -> Result<Counts, Error> {
+        const LOOKS: u32 = 8;
+        const PAUSE: Duration = Duration::from_micros(700);
+        /// A look at 10,000 maps takes some 10 ms.
+        const AT_MOST: Duration = Duration::from_millis(50);
+        let begun = Instant::now();
+        let mut counts = Counts::new(&self.walks.objects()?);
+        for _ in 0..LOOKS {
+            if begun.elapsed() > AT_MOST {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+            counts.observe(&self.walks.objects()?);
+        }
+        Ok(counts)
+    }
+
     /// How far we can look, before a pass.
     fn view(&self) -> View {
         let mut view = View::default();
@@ -152,7 +174,7 @@ impl Sweeper {
 
     fn pass<'a>(
         &'a self,
-        before: &'a Objects,
+        before: &'a Counts,
         after: &'a Objects,
         files: &'a Files,
         staged: &'a Staged,

@@ -124,7 +124,7 @@ fn each_holder_has_its_own_words() {
     let fds: Vec<u32> = (5..1205).collect();
     let unit = |unit: &str| {
         let unit = Some(unit.to_owned());
-        with_process(&[5], |p| p.unit = unit)
+        with_process(&[5], |p| p.unit = unit.map(Into::into))
     };
     let cases: Vec<(By, Holder, &str)> = vec![
         (
@@ -136,7 +136,7 @@ fn each_holder_has_its_own_words() {
         (By::Fd, process(4242, &[]), "end agent (pid 4242)"),
         (
             By::Fd,
-            with_process(&[5], |p| p.comm = String::new()),
+            with_process(&[5], |p| p.comm = "".into()),
             "close fd 5 of pid 4242, or end it",
         ),
         (

@@ -323,7 +323,7 @@ fn place_phrases(process: &Process) -> Vec<Span> {
 fn tells_more(exe: &str, process: &Process) -> bool {
     let name = exe.rsplit('/').next().unwrap_or(exe);
     process.comm.is_empty()
-        || !(name == process.comm || process.comm.len() == 15 && name.starts_with(&process.comm))
+        || !(name == &*process.comm || process.comm.len() == 15 && name.starts_with(&*process.comm))
 }
 
 fn pin_phrases(pin: &Pin) -> Vec<Span> {

@@ -55,18 +55,20 @@ fn process() -> BoxedStrategy<Process> {
                 ns_pid,
                 start_ticks: None,
                 tid,
-                comm,
-                exe,
+                comm: comm.into(),
+                exe: exe.map(Into::into),
                 fds,
-                cgroup,
-                unit,
-                container: c.map(|(runtime, id, pod_uid, pod, namespace, name)| Container {
-                    runtime,
-                    id,
-                    pod_uid,
-                    pod,
-                    namespace,
-                    name,
+                cgroup: cgroup.map(Into::into),
+                unit: unit.map(Into::into),
+                container: c.map(|(runtime, id, pod_uid, pod, namespace, name)| {
+                    std::sync::Arc::new(Container {
+                        runtime,
+                        id,
+                        pod_uid,
+                        pod,
+                        namespace,
+                        name,
+                    })
                 }),
             },
         )

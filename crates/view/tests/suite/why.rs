@@ -188,7 +188,7 @@ fn many_that_differ_are_cut_short() {
     let mut report = world::why_crowd(5_000);
     for (n, reference) in report.object.facts.references.iter_mut().enumerate() {
         if let Holder::Process(process) = &mut reference.holders[0] {
-            process.comm = format!("w{n}");
+            process.comm = format!("w{n}").into();
             process.container = None;
         }
     }

@@ -43,12 +43,12 @@ pub fn worker(pid: u32, fds: Vec<u32>) -> Holder {
         exe: Some("/app/bin/collect".into()),
         fds,
         cgroup: Some("/kubepods.slice/…".into()),
-        container: Some(Container {
+        container: Some(std::sync::Arc::new(Container {
             runtime: Some("containerd".into()),
             id: "3f1d0c5a9b7e".repeat(5) + "abcd",
             pod_uid: Some("8a6b2c1e-0d4f-4b0a-9a55-2f6f0f1f7c11".into()),
             ..Container::default()
-        }),
+        })),
         ..Process::default()
     }))
 }

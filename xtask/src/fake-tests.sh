@@ -38,6 +38,8 @@ run() {
     warns) echo '<4>WARNING: CPU: 0 PID: 1 at fake-tests.sh' >/dev/kmsg ;;
     dies_by_signal) kill -SEGV $$ ;;
     panics_the_kernel)
+        # What was written before must have left the machine.
+        sleep 1
         echo c >/proc/sysrq-trigger
         sleep 1000
         ;;

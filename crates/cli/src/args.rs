@@ -56,6 +56,10 @@ pub enum Format {
 }
 
 #[derive(Debug, ClapArgs)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
 pub struct LsArgs {
     /// Only this kind of object
     #[arg(value_enum)]

@@ -110,7 +110,8 @@ struct Type {
     kind: u32,
     flag: bool,
     len: u32,
-    size_or_type: u32,
+    /// Size in bytes, or the type it refers to.
+    payload: u32,
     /// Where what follows it begins, among the types' bytes.
     rest: usize,
 }
@@ -161,7 +162,7 @@ impl<'a> Source<'a> {
             kind: (info >> 24) & 0x1f,
             flag: info >> 31 != 0,
             len: info & 0xffff,
-            size_or_type: u32_at(self.types, at + 8)?,
+            payload: u32_at(self.types, at + 8)?,
             rest: at + 12,
         })
     }
@@ -217,7 +218,7 @@ impl Small<'_> {
         }
         let ty = self.source.get(id)?;
         if matches!(ty.kind, TYPEDEF | VOLATILE | CONST | RESTRICT | TYPE_TAG) {
-            let new = self.add(ty.size_or_type, depth + 1)?;
+            let new = self.add(ty.payload, depth + 1)?;
             self.done.insert(id, new);
             return Some(new);
         }
@@ -235,15 +236,11 @@ impl Small<'_> {
             INT => {
                 let name = self.name(ty.name)?;
                 let encoding = u32_at(self.source.types, ty.rest)?;
-                [
-                    head(name, INT, 0, ty.flag, ty.size_or_type),
-                    words(&[encoding]),
-                ]
-                .concat()
+                [head(name, INT, 0, ty.flag, ty.payload), words(&[encoding])].concat()
             }
             ENUM | ENUM64 => {
                 let name = self.name(ty.name)?;
-                head(name, ENUM, 0, false, ty.size_or_type)
+                head(name, ENUM, 0, false, ty.payload)
             }
             FWD => {
                 let name = self.name(ty.name)?;
@@ -284,7 +281,7 @@ impl Small<'_> {
             count += 1;
         }
         let name = self.name(ty.name)?;
-        let mut bytes = head(name, ty.kind, count, ty.flag, ty.size_or_type);
+        let mut bytes = head(name, ty.kind, count, ty.flag, ty.payload);
         bytes.extend(members);
         Some(bytes)
     }
@@ -323,8 +320,8 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|w| w.to_ne_bytes()).collect()
 }
 
-fn head(name: u32, kind: u32, len: u32, flag: bool, size_or_type: u32) -> Vec<u8> {
-    words(&[name, u32::from(flag) << 31 | kind << 24 | len, size_or_type])
+fn head(name: u32, kind: u32, len: u32, flag: bool, payload: u32) -> Vec<u8> {
+    words(&[name, u32::from(flag) << 31 | kind << 24 | len, payload])
 }
 
 #[cfg(test)]

@@ -349,6 +349,7 @@ struct Loaded {
 impl Loaded {
     fn new(walks: &[Walk], loops: Loops) -> Result<Self, Error> {
         static LOG: Mutex<String> = Mutex::new(String::new());
+        #[allow(clippy::needless_pass_by_value, reason = "libbpf-rs gives the type")]
         fn keep(_: PrintLevel, message: String) {
             if let Ok(mut log) = LOG.lock() {
                 log.push_str(&message);

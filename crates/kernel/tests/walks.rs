@@ -8,11 +8,13 @@
 use kernel::Walks;
 use kernel::sys;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
 const PINS: usize = 3000;
+const SLOTS: u32 = 100_000;
+const USED: u32 = 30;
 
 fn is_root() -> bool {
     // SAFETY: no pointers.
@@ -87,6 +89,48 @@ fn both_forms_of_the_walk_over_pins_find_thousands() {
     assert_eq!(found[0], found[1]);
 }
 
+/// The walk's output buffer has 32 KiB: names of the greatest length, and an inode
+/// with many names, must not fill it beyond.
+#[test]
+fn the_longest_names_and_many_hard_links_are_all_found() {
+    const LONG: usize = 400;
+    if !is_root() {
+        return;
+    }
+    std::thread::spawn(|| {
+        let bpffs = private_bpffs();
+        let map = map();
+        let id = sys::map_id(map.as_fd()).expect("its id");
+        let name = |n: usize| bpffs.join(format!("{n:0>255}"));
+        sys::pin(map.as_fd(), &name(0)).expect("a pin");
+        for n in 1..LONG {
+            if n % 2 == 0 {
+                sys::pin(map.as_fd(), &name(n)).expect("a pin");
+            } else {
+                fs::hard_link(name(0), name(n)).expect("a hard link");
+            }
+            fs::create_dir(bpffs.join(format!("{n:d>254}"))).expect("a directory");
+        }
+        for plain in [false, true] {
+            let mut walks = Walks::load().expect("the walks load");
+            if plain {
+                walks.use_plain_loops();
+            }
+            let objects = walks.objects().expect("objects");
+            let of = objects.maps.iter().find(|m| m.id == id).expect("our map");
+            let pins = walks.pins().expect("pins");
+            assert!(!pins.cut);
+            let ours = pins.inodes.iter().filter(|i| i.object == of.addr);
+            let mut names: Vec<_> = ours.map(|i| i.paths.len()).collect();
+            names.sort_unstable();
+            assert_eq!(names.len(), LONG / 2);
+            assert_eq!(names.last(), Some(&(1 + LONG / 2)));
+        }
+    })
+    .join()
+    .expect("the thread with its own mounts");
+}
+
 #[test]
 fn a_calibrated_walk_finds_our_own_descriptors() {
     if !is_root() {
@@ -111,7 +155,6 @@ fn a_calibrated_walk_finds_our_own_descriptors() {
         assert_eq!(shared.len(), 1, "a copied descriptor is the same file");
         let mut fds: Vec<_> = shared[0].at.iter().map(|&(_, fd)| fd).collect();
         fds.sort_unstable();
-        use std::os::fd::AsRawFd;
         let mut expected = [map.as_raw_fd() as u32, copy.as_raw_fd() as u32];
         expected.sort_unstable();
         assert_eq!(fds, expected);
@@ -120,7 +163,7 @@ fn a_calibrated_walk_finds_our_own_descriptors() {
 
 /// A map of maps with `inner` in its first `used` of `slots` slots.
 fn outer(map_type: u32, inner: &OwnedFd, slots: u32, used: u32) -> OwnedFd {
-    use std::os::fd::{AsRawFd, FromRawFd};
+    use std::os::fd::FromRawFd;
     let inner = inner.as_raw_fd() as u32;
     let opts = libbpf_sys::bpf_map_create_opts {
         sz: size_of::<libbpf_sys::bpf_map_create_opts>() as _,
@@ -154,8 +197,6 @@ fn both_forms_of_the_walk_over_slots_find_the_same() {
     if !is_root() {
         return;
     }
-    const SLOTS: u32 = 100_000;
-    const USED: u32 = 30;
     let inner = map();
     let array = outer(libbpf_sys::BPF_MAP_TYPE_ARRAY_OF_MAPS, &inner, SLOTS, USED);
     let hash = outer(libbpf_sys::BPF_MAP_TYPE_HASH_OF_MAPS, &inner, 1000, USED);

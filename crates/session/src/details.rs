@@ -4,7 +4,7 @@ use kernel::{Addr, Btf, Link, Map, Objects, Prog, names};
 use model::{
     BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, ObjectId, ProgFacts,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Facts of every object, without references yet. `btfs` are those that only a
 /// descriptor leads to.
@@ -23,11 +23,10 @@ pub fn facts(objects: &Objects, btfs: &[Btf]) -> Vec<(Addr, Facts)> {
         let prog_id = link.prog.as_ref().and_then(id);
         all.push((link.addr, of_link(link, prog_id)));
     }
-    let known: FxHashMap<Addr, ()> = objects.btfs.iter().map(|b| (b.addr, ())).collect();
+    let mut known: FxHashSet<Addr> = objects.btfs.iter().map(|b| b.addr).collect();
     all.extend(objects.btfs.iter().map(|b| (b.addr, of_btf(b))));
-    let mut seen = known;
     for btf in btfs {
-        if seen.insert(btf.addr, ()).is_none() {
+        if known.insert(btf.addr) {
             all.push((btf.addr, of_btf(btf)));
         }
     }

@@ -83,20 +83,15 @@ impl Mounts {
                 break;
             }
         }
-        let (mut paths, mount_namespace, enter_pid) = match found {
-            Some((namespace, paths)) => (
-                paths,
-                Some(namespace.inode),
-                (!namespace.own).then_some(namespace.pid),
-            ),
-            None => {
-                let (major, minor) = inode.device;
-                let inside = |p: &String| format!("(bpffs {major}:{minor}){p}");
-                (inode.paths.iter().map(inside).collect(), None, None)
-            }
+        let (major, minor) = inode.device;
+        let (mut paths, mount_namespace, enter_pid) = if let Some((namespace, paths)) = found {
+            let enter = (!namespace.own).then_some(namespace.pid);
+            (paths, Some(namespace.inode), enter)
+        } else {
+            let inside = |p: &String| format!("(bpffs {major}:{minor}){p}");
+            (inode.paths.iter().map(inside).collect(), None, None)
         };
         let path = if paths.is_empty() {
-            let (major, minor) = inode.device;
             format!("(bpffs {major}:{minor}) inode {}", inode.ino)
         } else {
             paths.remove(0)

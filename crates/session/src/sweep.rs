@@ -247,13 +247,11 @@ impl Sweeper {
 
 /// A process and its descriptor on the object.
 fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
-    let holders = facts.references.iter().flat_map(|r| &r.holders);
-    holders
-        .filter_map(|holder| match holder {
-            model::Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
-            _ => None,
-        })
-        .next()
+    let mut holders = facts.references.iter().flat_map(|r| &r.holders);
+    holders.find_map(|holder| match holder {
+        model::Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
+        _ => None,
+    })
 }
 
 /// What one pass could not look at.

@@ -89,13 +89,13 @@ fn with_the_memory_that_fdinfo_tells() {
             MapSpec::new(map_type::HASH, "e2e_mem_lazy").flags(F_NO_PREALLOC),
             MapSpec::new(map_type::ARRAY, "e2e_mem_array"),
         ];
-        let mut maps = Vec::new();
+        // First, as it tells whether fdinfo is to be believed.
+        let mut maps = vec![bpf::ringbuf("e2e_mem_ring")?];
         for mut spec in specs {
             spec.max_entries = 10_000;
             spec.value_size = 64;
             maps.push(spec.create()?);
         }
-        maps.push(bpf::ringbuf("e2e_mem_ring")?);
         let ids: Vec<_> = maps.iter().map(|m| m.id).collect();
         let fds: Vec<_> = maps.iter().map(bpf::Object::fd).collect();
         stage.ready(json!({"maps": ids, "fds": fds}))
@@ -108,13 +108,14 @@ fn with_the_memory_that_fdinfo_tells() {
         let info = std::fs::read_to_string(&path).expect("fdinfo");
         let line = info.lines().find_map(|l| l.strip_prefix("memlock:"));
         let memlock: u64 = line.and_then(|l| l.trim().parse().ok()).expect("memlock");
+        if memlock == 0 && e2e::kernel::version() < (6, 4) {
+            let why = "fdinfo tells no memory of a ring buffer before Linux 6.4 (memlock: 0)";
+            return e2e::impossible(here!(), why);
+        }
         let map = lastref::find(&report, Kind::Map, id).expect("the map is listed");
         let bytes = map["memory_bytes"].as_u64().expect("a number of bytes");
-        if e2e::kernel::version() >= (6, 4) {
-            assert_eq!(bytes, memlock, "{map}");
-        } else {
-            // Before map_mem_usage, fdinfo counted keys and values at most.
-            assert!(bytes >= memlock, "{memlock} in fdinfo: {map}");
-        }
+        // The formulas of the kernels between differ by a few bytes a CPU.
+        let apart = bytes.abs_diff(memlock);
+        assert!(apart <= 4096, "{memlock} in fdinfo: {map}");
     }
 }

@@ -1,5 +1,5 @@
 //! Kernel memory of a map, computed as the kernel's own `map_mem_usage`
-//! functions do (6.4, 90a5527d7686 "bpf: add new map ops ->map_mem_usage").
+//! functions do (6.4, 90a5527d7686 `bpf: add new map ops ->map_mem_usage`).
 //!
 //! The sizes of the kernel's own structs come from its BTF, so the result is
 //! what fdinfo's `memlock` says from 6.4 on; before, that was a cruder number.

@@ -84,7 +84,7 @@ pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Optio
         | libbpf_sys::BPF_LINK_TYPE_NETKIT => {
             target.map(|t| format!("dev:{t}@netns:{}", row.netns))
         }
-        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => perf_target(row.perf_type, words),
+        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => Some(perf_target(row.perf_type, words)),
         libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => many("kprobe"),
         libbpf_sys::BPF_LINK_TYPE_UPROBE_MULTI => match target {
             Some(file) => Some(format!("uprobe:{file}, {} places", row.hook)),
@@ -111,16 +111,16 @@ pub(crate) fn target_has_prog(row: &types::row_link) -> bool {
 
 /// A perf link's event. Tracepoints have a system and a name; what
 /// `perf_event_open` made a probe of, the probe's name.
-fn perf_target(perf_type: u32, words: &LinkWords<'_>) -> Option<String> {
+fn perf_target(perf_type: u32, words: &LinkWords<'_>) -> String {
     const PERF_TYPE_TRACEPOINT: u32 = 2;
     match (words.group, words.target) {
         (Some(group), Some(name)) if perf_type == PERF_TYPE_TRACEPOINT => {
-            Some(format!("tracepoint:{group}/{name}"))
+            format!("tracepoint:{group}/{name}")
         }
-        (Some("kprobes"), Some(name)) => Some(format!("kprobe:{name}")),
-        (Some("uprobes"), _) => Some("uprobe".to_owned()),
-        (_, Some(name)) => Some(format!("perf_event:{name}")),
-        _ => Some(format!("perf_event:type {perf_type}")),
+        (Some("kprobes"), Some(name)) => format!("kprobe:{name}"),
+        (Some("uprobes"), _) => "uprobe".to_owned(),
+        (_, Some(name)) => format!("perf_event:{name}"),
+        _ => format!("perf_event:type {perf_type}"),
     }
 }
 

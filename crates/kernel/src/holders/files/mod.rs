@@ -89,7 +89,7 @@ impl Reader {
             const BTF_INFO: u16 = types::row_kind::ROW_BTF.0 as u16;
             match row.head.kind {
                 MAP | PROG | LINK | BTF => self.file(&row),
-                ITER => self.iter(&row),
+                ITER => self.iter_file(&row),
                 TASK => self.task(&row.as_type()),
                 BTF_INFO => self
                     .files
@@ -136,7 +136,7 @@ impl Reader {
         place
     }
 
-    fn iter(&mut self, row: &Row<'_>) {
+    fn iter_file(&mut self, row: &Row<'_>) {
         let Some(now) = self.now else { return };
         let file: types::row_iter_file = row.as_type();
         self.files

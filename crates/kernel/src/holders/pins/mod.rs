@@ -86,7 +86,7 @@ struct Inode {
 struct Name {
     parent: u64,
     unhashed: bool,
-    name: String,
+    text: String,
 }
 
 /// A path in bpffs has at most this many components; deeper ones end here.
@@ -123,14 +123,14 @@ impl Tree {
                     Name {
                         parent: dentry.parent,
                         unhashed: dentry.row.n != 0,
-                        name: String::new(),
+                        text: String::new(),
                     },
                 );
             }
             kind::ROW_TEXT => {
                 let text: types::row_text = row.as_type();
                 if let Some(name) = self.names.get_mut(&text.of) {
-                    name.name = decode(row.text());
+                    name.text = decode(row.text());
                 }
             }
             kind::ROW_CUT => self.cut = true,
@@ -145,7 +145,7 @@ impl Tree {
             let Some(name) = self.names.get(&at) else {
                 break;
             };
-            parts.push(name.name.as_str());
+            parts.push(name.text.as_str());
             if name.parent == at {
                 break;
             }

@@ -76,7 +76,10 @@ fn of_hash(map: &Map, row: &types::row_map, value: u64) -> Option<u64> {
         bpf::BPF_MAP_TYPE_LRU_HASH | bpf::BPF_MAP_TYPE_LRU_PERCPU_HASH
     );
     let cpus = possible_cpus()?;
-    let fixed = u64::from(row.struct_size) + u64::from(row.buckets) * u64::from(row.bucket_size);
+    // Eight counters a CPU stand for the buckets' locks (HASHTAB_MAP_LOCK_COUNT).
+    let locks = 4 * cpus * 8;
+    let buckets = u64::from(row.buckets) * u64::from(row.bucket_size);
+    let fixed = u64::from(row.struct_size) + buckets + locks;
     if map.flags & bpf::BPF_F_NO_PREALLOC == 0 {
         // htab_has_extra_elems
         let extra = if percpu || lru { 0 } else { cpus };

@@ -68,7 +68,8 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
         }))?;
         return Ok(answer(outcome.gone));
     }
-    let outcome = lab::run_raw_fd(&options, &mut io::stdout())?;
+    let mut out = view::Wrapped::new(io::stdout(), output::style().width);
+    let outcome = lab::run_raw_fd(&options, &mut out)?;
     Ok(answer(outcome.gone))
 }
 

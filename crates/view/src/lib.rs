@@ -25,9 +25,11 @@ mod text;
 pub mod units;
 mod why;
 mod words;
+mod wrapped;
 
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
 pub use why::why;
+pub use wrapped::Wrapped;
 
 use std::io::{self, Write};
 

@@ -2,6 +2,7 @@
 
 use crate::core_btf::CoreBtf;
 use crate::error::{Error, Needs};
+use crate::objects::Map;
 use crate::rows::{Rows, generated, types};
 use crate::sys;
 use generated::{WalksSkel, WalksSkelBuilder};
@@ -110,6 +111,24 @@ impl Walks {
     /// What this process made in order to look.
     pub fn own(&self) -> &Own {
         &self.own
+    }
+
+    /// Notes maps that libbpf made to try out what the kernel can do. Their program
+    /// is closed, and they go with it after a grace period; until then they stand
+    /// among our own ids, without a user.
+    pub(crate) fn note_probes(&mut self, maps: &[Map]) {
+        let own = self.own.iter().filter(|id| id.kind == Kind::Map);
+        let ids: Vec<u32> = own.map(|id| id.id).collect();
+        let (Some(&first), Some(&last)) = (ids.iter().min(), ids.iter().max()) else {
+            return;
+        };
+        let probes = maps.iter().filter(|map| {
+            (first..last).contains(&map.id) && map.usercnt == 0 && map.name.starts_with("libbpf_")
+        });
+        self.own.extend(probes.map(|map| ObjectId {
+            kind: Kind::Map,
+            id: map.id,
+        }));
     }
 
     /// Whether this kernel can show links (5.19).

@@ -155,7 +155,9 @@ impl Walks {
         if self.has_links() {
             self.run(Walk::Links, |rows| rows.for_each(|row| reader.read(&row)))?;
         }
-        Ok(reader.finish())
+        let objects = reader.finish();
+        self.note_probes(&objects.maps);
+        Ok(objects)
     }
 }
 

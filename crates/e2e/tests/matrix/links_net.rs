@@ -1,10 +1,10 @@
 //! Links in the network stack, each in a network namespace of its own.
 
-use e2e::bpf::{self, LinkDetail, Object, ProgSpec, attach_type, map_type, prog_type};
+use e2e::bpf::{self, Kind, LinkDetail, Object, ProgSpec, attach_type, map_type, prog_type};
 use e2e::insn;
-use e2e::net;
 use e2e::scene::{Cannot, OrImpossible, Outcome};
 use e2e::{Expect, Scene, Who, by, here, scene};
+use e2e::{lastref, net};
 use std::os::fd::AsRawFd;
 
 /// What a kernel answers that is too old for an attach type.
@@ -144,26 +144,45 @@ fn netkit() {
     check(&s, 1, 0);
 }
 
+/// Detached by force: the link stays, `dead`, and attaches nothing any more.
 #[test]
-fn netfilter() {
-    const NF_ACCEPT: i32 = 1;
-    const NFPROTO_IPV4: u64 = 2;
-    const PRIORITY: u64 = 128;
+fn netfilter_that_was_detached() {
     let Some(s) = link_scene(here!(), || {
-        let cases = too_old((6, 4), "no netfilter programs before Linux 6.4");
-        let kind = attach_type::NETFILTER;
-        let prog =
-            load(prog_type::NETFILTER, kind, NF_ACCEPT, "e2e_netfilter").or_impossible(&cases)?;
-        // `struct { __u32 pf, hooknum; __s32 priority; __u32 flags; } netfilter`
-        let mut detail = LinkDetail::default();
-        detail.0[0] = NFPROTO_IPV4;
-        detail.0[1] = PRIORITY;
-        let link = bpf::link(&prog, 0, kind, 0, detail)?;
+        let (prog, link) = netfilter_link()?;
+        bpf::detach(&link)?;
         Ok((prog, link))
     }) else {
         return;
     };
+    let report = lastref::ls();
+    let link = lastref::find(&report, Kind::Link, s.id("link")).expect("the link is listed");
+    assert_eq!(link["detached"], true, "{link}");
+    let prog = lastref::find(&report, Kind::Prog, s.id("prog")).expect("the program is listed");
+    assert_eq!(prog["attached"], false, "{prog}");
+}
+
+#[test]
+fn netfilter() {
+    let Some(s) = link_scene(here!(), netfilter_link) else {
+        return;
+    };
     check(&s, 1, 0);
+}
+
+fn netfilter_link() -> Outcome<(Object, Object)> {
+    const NF_ACCEPT: i32 = 1;
+    const NFPROTO_IPV4: u64 = 2;
+    const PRIORITY: u64 = 128;
+    let cases = too_old((6, 4), "no netfilter programs before Linux 6.4");
+    let kind = attach_type::NETFILTER;
+    let prog =
+        load(prog_type::NETFILTER, kind, NF_ACCEPT, "e2e_netfilter").or_impossible(&cases)?;
+    // `struct { __u32 pf, hooknum; __s32 priority; __u32 flags; } netfilter`
+    let mut detail = LinkDetail::default();
+    detail.0[0] = NFPROTO_IPV4;
+    detail.0[1] = PRIORITY;
+    let link = bpf::link(&prog, 0, kind, 0, detail)?;
+    Ok((prog, link))
 }
 
 /// A link on a sockmap holds the map, and its program twice: itself, and from

@@ -51,3 +51,32 @@ fn files_that_come_and_go() {
     }
     assert!(seen.len() > 1, "nothing moved");
 }
+
+/// A process loads a program that uses a map, and closes it, again and again. The
+/// program is gone at once; what it held is let go only after an RCU grace
+/// period, so the map's count is above what any walk can find.
+#[test]
+fn programs_that_come_and_go() {
+    let Some(s) = scene(here!(), |stage| {
+        let map = bpf::hash("e2e_churned")?;
+        let id = map.id;
+        std::thread::spawn(move || {
+            while bpf::filter_using("e2e_churn", &[&map]).is_ok() {
+                std::thread::sleep(std::time::Duration::from_millis(4));
+            }
+        });
+        stage.ready(json!({"map": id}))
+    }) else {
+        return;
+    };
+    for _ in 0..10 {
+        let report = lastref::ls();
+        let map = lastref::find(&report, Kind::Map, s.id("map")).expect("the map is listed");
+        let [refcnt, explained] = ["refcnt", "explained"].map(|name| &map[name]);
+        let accused = map["settled"] == true && map["unexplained"] != 0;
+        assert!(
+            !accused,
+            "references of freed programs are called unexplained: {explained} of {refcnt}"
+        );
+    }
+}

@@ -15,6 +15,18 @@ pub enum Answer {
     Partial,
 }
 
+impl Answer {
+    /// `partial`: something could not be seen, and `--strict` is given; that goes
+    /// before `found`, a condition of `--fail-on` that holds.
+    pub fn of(partial: bool, found: bool) -> Self {
+        match (partial, found) {
+            (true, _) => Self::Partial,
+            (_, true) => Self::Found,
+            _ => Self::Clean,
+        }
+    }
+}
+
 /// The words on the command line were fine in form, but name nothing (exit 2).
 #[derive(Debug)]
 pub struct Usage(pub String);

@@ -27,7 +27,7 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
     view::sort(&mut objects, sort);
     warn_unjudged(&args.fail_on, objects.iter().filter(|o| !o.facts.own));
     let mut shown = objects.iter().filter(|o| args.own || !o.facts.own);
-    let found = shown.any(|o| args.fail_on.iter().any(|&condition| fails(condition, o)));
+    let found = shown.any(|o| fails_any(&args.fail_on, o));
 
     let report = ListReport {
         schema: ListReport::SCHEMA.into(),
@@ -49,11 +49,7 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
         };
         output::print(|out| view::list(&report, &options, &output::style(), out))?;
     }
-    Ok(match (partial, found) {
-        (true, _) => Answer::Partial,
-        (_, true) => Answer::Found,
-        _ => Answer::Clean,
-    })
+    Ok(Answer::of(partial, found))
 }
 
 /// Words that can match nothing are a mistake, above all in a check with `--fail-on`.
@@ -98,9 +94,14 @@ pub fn warn_unjudged<'a>(conditions: &[FailOn], objects: impl Iterator<Item = &'
     }
 }
 
+/// Whether an object meets any condition of `--fail-on`.
+pub fn fails_any(conditions: &[FailOn], object: &Object) -> bool {
+    conditions.iter().any(|&c| fails(c, object))
+}
+
 /// Whether an object meets a condition of `--fail-on`. What has not settled is
 /// not unexplained.
-pub fn fails(condition: FailOn, object: &Object) -> bool {
+fn fails(condition: FailOn, object: &Object) -> bool {
     match condition {
         FailOn::Orphan => object.state == State::OrphanPin,
         FailOn::Unexplained => object.settled && object.unexplained.is_some_and(|n| n > 0),

@@ -24,10 +24,7 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
     let plan = sweep.ledger.release_plan(id);
     let partial = args.common.strict && !sweep.snapshot.cannot_see.is_empty();
     ls::warn_unjudged(&args.fail_on, std::iter::once(&object));
-    let found = args
-        .fail_on
-        .iter()
-        .any(|&condition| ls::fails(condition, &object));
+    let found = ls::fails_any(&args.fail_on, &object);
 
     let report = WhyReport {
         schema: WhyReport::SCHEMA.into(),
@@ -43,9 +40,5 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
     } else {
         output::print(|out| view::why(&report, &output::style(), out))?;
     }
-    Ok(match (partial, found) {
-        (true, _) => Answer::Partial,
-        (_, true) => Answer::Found,
-        _ => Answer::Clean,
-    })
+    Ok(Answer::of(partial, found))
 }

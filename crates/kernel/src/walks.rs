@@ -159,19 +159,12 @@ impl Walks {
         loaded.bss().last = types::last_written::default();
         let ticks = matches!(walk, Walk::Pins | Walk::Slots)
             .then(|| sys::iter_over_map(loaded.skel.maps.ticks.as_fd()));
-        let program = loaded.program(walk);
         let fail = |source| Error::Walk {
             walk: walk.name(),
             source,
         };
-        let link = sys::iter_link(program, ticks).map_err(fail)?;
-        if let Ok(id) = sys::link_id(link.as_fd()) {
-            self.own.insert(ObjectId {
-                kind: Kind::Link,
-                id,
-            });
-        }
-        let file = sys::iter_create(link.as_fd()).map_err(fail)?;
+        let link = sys::iter_link(loaded.program(walk), ticks).map_err(fail)?;
+        let file = open(&link, &mut self.own).map_err(fail)?;
         read_rows(file, &mut each).map_err(fail)
     }
 
@@ -230,13 +223,7 @@ impl Walks {
         let link = sys::iter_link(program, Some(sys::iter_over_process(std::process::id())))
             .or_else(|_| sys::iter_link(program, None))
             .map_err(failed)?;
-        let file = sys::iter_create(link.as_fd()).map_err(failed)?;
-        if let Ok(id) = sys::link_id(link.as_fd()) {
-            self.own.insert(ObjectId {
-                kind: Kind::Link,
-                id,
-            });
-        }
+        let file = open(&link, &mut self.own).map_err(failed)?;
         let samples = Samples {
             map: loaded.skel.maps.bss.as_fd().as_raw_fd(),
             prog: program.as_raw_fd(),
@@ -300,6 +287,17 @@ impl Samples {
         };
         Ok((file_ops, find(self.socket).map_or(0, |s| s.fs_type)))
     }
+}
+
+/// Opens an iterator of ours, and notes that its link is our own.
+fn open(link: &OwnedFd, own: &mut Own) -> io::Result<OwnedFd> {
+    let file = sys::iter_create(link.as_fd())?;
+    let id = sys::link_id(link.as_fd()).ok();
+    own.extend(id.map(|id| ObjectId {
+        kind: Kind::Link,
+        id,
+    }));
+    Ok(file)
 }
 
 /// Reads an iterator to its end.

@@ -23,6 +23,11 @@ impl Walks {
 }
 
 impl Ledger {
+    /// Somebody's account has more references than were found.
+    pub fn has_remainder(&self) -> bool {
+        self.objects().iter().any(|object| left(object).is_some())
+    }
+
     /// The walks that could explain a remainder, less those that `ran` already:
     /// what they left stays unexplained. Mappings are asked for last: pins are
     /// the more likely explanation of the same remainder, and cost nobody a lock.
@@ -48,6 +53,13 @@ impl Ledger {
     }
 }
 
+/// The count of an object with more references than were found. Not of our own:
+/// what lastref loads for a costly walk comes after descriptors were counted.
+fn left(object: &Object) -> Option<u64> {
+    let refcnt = object.facts.refcnt;
+    refcnt.filter(|&refcnt| refcnt > object.explained && !object.facts.own)
+}
+
 /// Where the references stand that were not found.
 struct Remainder {
     /// With files, pins and iterators.
@@ -60,11 +72,7 @@ impl Remainder {
     /// A map's `usercnt` splits its count in two; without it, both are possible.
     fn of(object: &Object) -> Self {
         let facts = &object.facts;
-        // What lastref loads for a costly walk comes after descriptors were counted.
-        let refcnt = facts
-            .refcnt
-            .filter(|&refcnt| refcnt > object.explained && !facts.own);
-        let Some(refcnt) = refcnt else {
+        let Some(refcnt) = left(object) else {
             return Self {
                 user: false,
                 kernel: false,

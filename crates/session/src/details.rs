@@ -73,13 +73,20 @@ pub fn ids(objects: &Objects) -> FxHashMap<Addr, ObjectId> {
     maps.chain(progs).chain(links).collect()
 }
 
-fn base(kind: Kind, id: u32, name: &str, type_name: String, refcnt: u64, detail: Detail) -> Facts {
+fn base(
+    kind: Kind,
+    id: u32,
+    name: &str,
+    type_name: String,
+    refcnt: Option<u64>,
+    detail: Detail,
+) -> Facts {
     Facts {
         kind,
         id: Some(id),
         name: name.to_owned(),
         type_name,
-        refcnt: Some(refcnt),
+        refcnt,
         usercnt: None,
         references: Vec::new(),
         own: false,
@@ -100,7 +107,7 @@ fn of_map(map: &Map) -> Facts {
         map.id,
         &map.name,
         type_name,
-        map.refcnt,
+        Some(map.refcnt),
         Detail::Map(MapFacts {
             map_flags: map.flags,
         }),
@@ -149,7 +156,7 @@ fn of_prog(prog: &Prog, maps: Vec<u32>) -> Facts {
         prog.id,
         &prog.name,
         type_name,
-        prog.refcnt,
+        Some(prog.refcnt),
         detail,
     );
     facts.memory_bytes = Some(prog.memory);
@@ -169,52 +176,47 @@ fn of_link(link: &Link, prog_id: Option<u32>) -> Facts {
         detached: link.detached,
     });
     let type_name = names::link_type(link.link_type);
-    let mut facts = base(Kind::Link, link.id, "", type_name, link.refcnt, detail);
+    let mut facts = base(
+        Kind::Link,
+        link.id,
+        "",
+        type_name,
+        Some(link.refcnt),
+        detail,
+    );
     let why = "memory_bytes: the kernel keeps no account of a link's memory";
     facts.unreadable.push(why.into());
     facts
 }
 
 fn of_btf(btf: &Btf) -> Facts {
-    let detail = Detail::Btf(BtfFacts {
-        kernel_btf: btf.kernel_btf,
-    });
-    let type_name = btf_type(btf.kernel_btf, &btf.name).to_owned();
-    let mut facts = base(Kind::Btf, btf.id, &btf.name, type_name, btf.refcnt, detail);
-    facts.memory_bytes = Some(u64::from(btf.data_size));
-    facts.memory_source = Some(MemorySource::Computed);
-    if btf.kernel_btf {
-        facts.refcnt = None;
-        facts
-            .unreadable
-            .push("refcnt: the kernel itself uses its BTF".into());
-    }
-    facts
-}
-
-fn btf_type(kernel_btf: bool, name: &str) -> &'static str {
-    match (kernel_btf, name) {
-        (true, "vmlinux") => "vmlinux",
-        (true, _) => "module",
-        (false, _) => "user",
-    }
+    let refcnt = Some(btf.refcnt);
+    btf_facts(btf.id, &btf.name, btf.data_size, btf.kernel_btf, refcnt)
 }
 
 /// BTF that no iterator led to, from its own info.
 pub fn of_other_btf(btf: &kernel::KernelBtf) -> Facts {
-    let detail = Detail::Btf(BtfFacts {
-        kernel_btf: btf.kernel_btf,
-    });
-    let type_name = btf_type(btf.kernel_btf, &btf.name).to_owned();
-    let mut facts = base(Kind::Btf, btf.id, &btf.name, type_name, 0, detail);
-    facts.refcnt = None;
-    facts.memory_bytes = Some(u64::from(btf.data_size));
+    btf_facts(btf.id, &btf.name, btf.data_size, btf.kernel_btf, None)
+}
+
+fn btf_facts(id: u32, name: &str, size: u32, kernel_btf: bool, refcnt: Option<u64>) -> Facts {
+    let type_name = match (kernel_btf, name) {
+        (true, "vmlinux") => "vmlinux",
+        (true, _) => "module",
+        (false, _) => "user",
+    };
+    let detail = Detail::Btf(BtfFacts { kernel_btf });
+    let mut facts = base(Kind::Btf, id, name, type_name.to_owned(), refcnt, detail);
+    facts.memory_bytes = Some(u64::from(size));
     facts.memory_source = Some(MemorySource::Computed);
-    facts.unreadable.push(if btf.kernel_btf {
-        "refcnt: the kernel itself uses its BTF".into()
-    } else {
-        "refcnt: no map, program or descriptor leads to it".into()
-    });
+    if kernel_btf {
+        facts.refcnt = None;
+        let why = "refcnt: the kernel itself uses its BTF";
+        facts.unreadable.push(why.into());
+    } else if refcnt.is_none() {
+        let why = "refcnt: no map, program or descriptor leads to it";
+        facts.unreadable.push(why.into());
+    }
     facts
 }
 

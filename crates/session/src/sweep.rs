@@ -69,7 +69,9 @@ impl Sweeper {
             passes += 1;
             let mut view = self.view();
             let files = self.walks.files()?;
-            staged.again(&mut self.walks, &objects, &proc, passes, &mut view);
+            staged.failed.clear();
+            let all = staged.wanted;
+            staged.run(all, &mut self.walks, &objects, &proc, passes, &mut view);
             let (ledger, after) = loop {
                 let after = self.walks.objects()?;
                 let pass = self.pass(&before, &after, &files, &staged);
@@ -78,17 +80,18 @@ impl Sweeper {
                 self.memory(&mut readings);
                 let ledger = Ledger::close(readings, &view.sight, previous.as_ref());
                 // What is left of an account says which of the costly walks are wanted.
-                if !staged.want(&ledger) {
+                let new = staged.want(&ledger);
+                if !new.any() {
                     break (ledger, after);
                 }
-                staged.again(&mut self.walks, &after, &proc, passes, &mut view);
+                staged.run(new, &mut self.walks, &after, &proc, passes, &mut view);
             };
             let mut others = ledger.objects().iter().filter(|o| !o.facts.own);
             let moving = staged.is_cut() || others.any(|o| !o.settled);
             if !moving || passes == PASSES {
                 break (ledger, after, view.cannot_see);
             }
-            before = if has_remainder(&ledger) {
+            before = if ledger.has_remainder() {
                 // What was just freed keeps its references until then.
                 kernel::sys::wait_for_grace_period();
                 self.watch()?
@@ -281,13 +284,13 @@ struct Staged {
 }
 
 impl Staged {
-    /// Notes which walks the ledger asks for. True if there is a new one.
-    fn want(&mut self, ledger: &Ledger) -> bool {
+    /// Notes which walks the ledger asks for, and answers those that are new.
+    fn want(&mut self, ledger: &Ledger) -> ledger::Walks {
         let new = ledger.walks_wanted(self.wanted);
         self.wanted.pins |= new.pins;
         self.wanted.slots |= new.slots;
         self.wanted.mappings |= new.mappings;
-        new.any()
+        new
     }
 
     /// A list changed during a walk, which may have missed something.
@@ -295,57 +298,64 @@ impl Staged {
         self.pins.as_ref().is_some_and(|p| p.cut) || self.slots.as_ref().is_some_and(|s| s.cut)
     }
 
-    /// Runs all that were wanted so far, anew. A walk that this kernel does not
-    /// take, or that is cut once more in the last pass, leaves the accounts open,
-    /// and is said.
-    fn again(
+    /// Runs some of the walks. One that this kernel does not take, or that is cut
+    /// once more in the last pass, leaves the accounts open, and is said.
+    fn run(
         &mut self,
+        which: ledger::Walks,
         walks: &mut Walks,
         objects: &Objects,
         proc: &Proc,
         pass: u32,
         view: &mut View,
     ) {
-        self.failed.clear();
-        if self.wanted.pins {
-            self.pins = self.keep(Walk::Pins, walks.pins());
+        if which.pins {
+            self.pins = self.keep(Walk::Pins, walks.pins(), view);
             if let Some(pins) = &self.pins {
                 self.pin_names = paths::name_all(pins, proc, &mut view.cannot_see);
             }
         }
-        if self.wanted.slots {
-            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()));
+        if which.slots {
+            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()), view);
         }
-        if self.wanted.mappings {
-            self.mappings = self.keep(Walk::Mappings, walks.mappings());
+        if which.mappings {
+            self.mappings = self.keep(Walk::Mappings, walks.mappings(), view);
         }
-        if pass == PASSES && self.is_cut() {
+        if pass == PASSES && (which.pins || which.slots) && self.is_cut() {
             let why = "what it walks changed or was too long, three times in a row";
             let pins = self.pins.as_ref().is_some_and(|p| p.cut);
             let walk = if pins { Walk::Pins } else { Walk::Slots };
-            self.failed.insert(walk, why.into());
-        }
-        for (walk, why) in &self.failed {
-            view.hide(format!(
-                "the walk over {} was not made in full",
-                walk.name()
-            ));
-            view.cannot_see.push(CannotSee {
-                what: format!("all {}", walk.name()),
-                why: why.clone(),
-                needs: "another look".into(),
-            });
+            self.fail(walk, why.into(), view);
         }
     }
 
-    fn keep<T>(&mut self, walk: Walk, found: Result<T, kernel::Error>) -> Option<T> {
+    fn keep<T>(
+        &mut self,
+        walk: Walk,
+        found: Result<T, kernel::Error>,
+        view: &mut View,
+    ) -> Option<T> {
         found
             .inspect_err(|error| {
                 let cause = std::error::Error::source(error);
                 let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-                self.failed.insert(walk, format!("{error}{cause}"));
+                self.fail(walk, format!("{error}{cause}"), view);
             })
             .ok()
+    }
+
+    /// What this walk would find is out of sight in this pass.
+    fn fail(&mut self, walk: Walk, why: String, view: &mut View) {
+        view.hide(format!(
+            "the walk over {} was not made in full",
+            walk.name()
+        ));
+        view.cannot_see.push(CannotSee {
+            what: format!("all {}", walk.name()),
+            why: why.clone(),
+            needs: "another look".into(),
+        });
+        self.failed.insert(walk, why);
     }
 
     fn names(&self) -> Vec<String> {
@@ -357,14 +367,6 @@ impl Staged {
         let ran = ran.into_iter().filter(|&(ran, _)| ran);
         ran.map(|(_, walk)| walk.name().to_owned()).collect()
     }
-}
-
-/// Somebody's account has more references than were found.
-fn has_remainder(ledger: &Ledger) -> bool {
-    ledger.objects().iter().any(|object| {
-        let refcnt = object.facts.refcnt;
-        !object.facts.own && refcnt.is_some_and(|refcnt| refcnt > object.explained)
-    })
 }
 
 fn unique(mut list: Vec<CannotSee>) -> Vec<CannotSee> {

@@ -1,6 +1,6 @@
 # What people and machines run. Everything else is cargo and `cargo xtask --help`.
 
-.PHONY: all deps build demo test test-kernels test-all lint fuzz bench bench-smoke clean
+.PHONY: all deps build demo test test-kernels test-all test-lab score lint fuzz bench bench-smoke clean
 all: build
 
 # What is missing of compilers, libraries and QEMU; silent if nothing is.
@@ -14,17 +14,26 @@ build: deps
 demo: build
 	@scripts/demo.sh
 
-# Within 15 minutes on two cores: all tests here, and the tests from outside on one kernel in QEMU.
+# Within 15 minutes on two cores: all tests here, and a third of the tests from outside on one
+# kernel in QEMU.
 test: deps
 	@scripts/test.sh
 
-# The same tests from outside on Debian's 6.1 and 6.12, after a proof that the harness tells
+# The same tests from outside on Debian's 5.10, 6.1 and 6.12, after a proof that the harness tells
 # failures. A kernel that has just been tested with the very same files is not booted again.
 test-kernels: deps
 	cargo xtask self-test --kernel 6.12
 	cargo xtask test-kernels --reuse
 
-test-all: test lint test-kernels fuzz bench-smoke
+test-all: test lint test-kernels test-lab fuzz bench-smoke
+
+# The truth of every scenario of the lab with every version of its library; make test takes twelve.
+test-lab: deps
+	LASTREF_LAB_TRUTH=all cargo test -p lastref-lab --test truth
+
+# What lastref says of every scenario, against what is true of it. Needs root.
+score: build
+	@bench/score.sh
 
 lint: deps
 	cargo fmt --all -- --check

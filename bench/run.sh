@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Measures what a sweep costs. `--smoke`: only whether the benchmark runs.
+# Measures what lastref costs: `bench/run.sh [sweep|holders] [--smoke] [--note TEXT]`, both if none is named.
+# `--smoke`: only whether the benchmarks run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,10 +8,22 @@ if [ "$(id -u)" != 0 ]; then
     echo "bench: needs root (CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN): sudo make bench" >&2
     exit 1
 fi
+parts=(sweep holders)
+case "${1:-}" in
+sweep | holders)
+    parts=("$1")
+    shift
+    ;;
+esac
 target=${CARGO_TARGET_DIR:-target}
-cargo build --release --quiet -p bench-sweep
+cargo build --release --quiet -p lastref -p bench-sweep -p bench-holders
 export LASTREF_BIN=${LASTREF_BIN:-$target/release/lastref}
-if [ "${1:-}" = --smoke ]; then
-    exec "$target/release/bench-sweep" "$@"
-fi
-exec "$target/release/bench-sweep" --out bench/results "$@"
+out=(--out bench/results)
+for argument in "$@"; do
+    if [ "$argument" = --smoke ]; then
+        out=()
+    fi
+done
+for part in "${parts[@]}"; do
+    "$target/release/bench-$part" "${out[@]}" "$@"
+done

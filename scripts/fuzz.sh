@@ -14,5 +14,9 @@ fi
 for target in fuzz/fuzz_targets/*.rs; do
     name=$(basename "$target" .rs)
     echo "fuzz: $name for ${seconds}s"
-    RUSTC_BOOTSTRAP=1 cargo fuzz run -s none "$name" -- -max_total_time="$seconds" -print_final_stats=1 </dev/null
+    # What is found goes to the first folder; the seeds only begin it.
+    folders=("fuzz/corpus/$name")
+    mkdir -p "${folders[0]}"
+    [ -d "fuzz/seeds/$name" ] && folders+=("fuzz/seeds/$name")
+    RUSTC_BOOTSTRAP=1 cargo fuzz run -s none "$name" "${folders[@]}" -- -max_total_time="$seconds" -print_final_stats=1 </dev/null
 done

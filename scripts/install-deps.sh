@@ -12,9 +12,12 @@ installed() {
     [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]
 }
 
-# Does apt have a version to install?
+# Does apt have a version to install? Not `| grep -q`: that ends before apt-cache has written all,
+# whose death by SIGPIPE is then the pipeline's.
 offered() {
-    LC_ALL=C apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+    local policy
+    policy=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null) || return 1
+    [[ $policy =~ Candidate:\ [^\(] ]]
 }
 
 as_root() {

@@ -1,4 +1,5 @@
-//! Compiles the iterators of the independent truth, one object file per kind.
+//! Compiles BPF programs: the iterators of the independent truth, one object file
+//! per kind, and what the scenes load.
 
 use std::env;
 use std::path::PathBuf;
@@ -9,11 +10,17 @@ const CLANGS: [&str; 8] = [
     "clang-19", "clang-20", "clang-21", "clang-18", "clang-17", "clang-16", "clang", "clang-15",
 ];
 
+/// `fixtures/NAME.bpf.c`
+const FIXTURES: [&str; 5] = [
+    "timers",
+    "many_timers",
+    "workqueues",
+    "kptr_kernel",
+    "kptr_local",
+];
+
 fn main() {
-    let source = "truth/refcnt.bpf.c";
-    println!("cargo::rerun-if-changed={source}");
     println!("cargo::rerun-if-env-changed=CLANG");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let clang = env::var("CLANG").ok().or_else(|| {
         CLANGS
             .iter()
@@ -21,19 +28,32 @@ fn main() {
             .map(ToString::to_string)
     });
     let clang = clang.expect("no clang found: install clang-19, or set CLANG");
-    for kind in ["map", "prog", "link", "file"] {
-        let status = Command::new(&clang)
-            .args([
-                "-target", "bpf", "-mcpu=v2", "-g", "-O2", "-Wall", "-Werror",
-            ])
-            .arg(format!("-DTRUTH_{}", kind.to_uppercase()))
-            .args(["-c", source, "-o"])
-            .arg(out.join(format!("truth_{kind}.bpf.o")))
-            .status()
-            .unwrap_or_else(|e| panic!("cannot run {clang}: {e}"));
-        assert!(
-            status.success(),
-            "{clang} failed on {source}: libbpf's headers are in the package libbpf-dev"
-        );
+    for kind in ["map", "prog", "link", "link_file", "file"] {
+        let define = format!("-DTRUTH_{}", kind.to_uppercase());
+        let object = format!("truth_{kind}.bpf.o");
+        compile(&clang, "truth/refcnt.bpf.c", &[&define], &object);
     }
+    println!("cargo::rerun-if-changed=fixtures/common.h");
+    for name in FIXTURES {
+        let source = format!("fixtures/{name}.bpf.c");
+        compile(&clang, &source, &[], &format!("{name}.bpf.o"));
+    }
+}
+
+fn compile(clang: &str, source: &str, flags: &[&str], object: &str) {
+    println!("cargo::rerun-if-changed={source}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let status = Command::new(clang)
+        .args([
+            "-target", "bpf", "-mcpu=v2", "-g", "-O2", "-Wall", "-Werror",
+        ])
+        .args(flags)
+        .args(["-c", source, "-o"])
+        .arg(out.join(object))
+        .status()
+        .unwrap_or_else(|e| panic!("cannot run {clang}: {e}"));
+    assert!(
+        status.success(),
+        "{clang} failed on {source}: libbpf's headers are in the package libbpf-dev"
+    );
 }

@@ -1,5 +1,6 @@
 //! What every machine has in it, whatever it runs: init, a shell, bpftool, modules.
 
+use crate::apt::Apt;
 use crate::initramfs::Initramfs;
 use crate::kernels::Kernel;
 use crate::modules::{self, Modules};
@@ -23,6 +24,7 @@ const HOST_TOOLS: [&str; 24] = [
 ];
 
 /// A machine's content, without its plan.
+#[derive(Clone)]
 pub struct Guest {
     /// The files; more may be added.
     pub files: Initramfs,
@@ -100,13 +102,14 @@ fn busybox(cache: &Path) -> Result<Option<PathBuf>> {
     if ours.exists() {
         return Ok(Some(ours));
     }
-    if apt::require().is_err() || apt::candidate("busybox-static")?.is_none() {
+    let system = Apt::of_system();
+    if apt::require().is_err() || system.candidate("busybox-static")?.is_none() {
         return Ok(None);
     }
     let partial = cache.join(format!(".partial-busybox-{}", std::process::id()));
     fs::create_dir_all(&partial)?;
     let done = (|| {
-        let package = apt::download("busybox-static", &partial)?;
+        let package = system.download("busybox-static", &partial)?;
         apt::extract(&package, &partial)?;
         fs::create_dir_all(cache.join("busybox"))?;
         let program = ["bin/busybox", "usr/bin/busybox"]

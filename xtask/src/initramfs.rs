@@ -15,11 +15,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// An initramfs in the making.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Initramfs {
     members: BTreeMap<PathBuf, Member>,
 }
 
+#[derive(Clone)]
 enum Member {
     Folder,
     Host(PathBuf),

@@ -1,13 +1,17 @@
-//! Kernels to test on: the newest point release of a line, from the system's own apt, unpacked
-//! into a cache and never installed.
+//! Kernels to test on: the newest point release of a line, from the system's own apt or an older
+//! release of Debian, unpacked into a cache and never installed.
 
-use crate::apt;
+use crate::apt::{self, Apt};
+use crate::suite;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The lines of the matrix, all Debian's.
-pub const MATRIX: [&str; 2] = ["6.1", "6.12"];
+pub const MATRIX: [&str; 3] = ["5.10", "6.1", "6.12"];
+
+/// Lines that come with a release of Debian's of their own, which need not be the system's.
+const RELEASES: [(&str, &str); 1] = [("5.10", "bullseye")];
 
 /// A kernel that can be booted.
 #[derive(Clone, Debug)]
@@ -23,6 +27,47 @@ pub struct Kernel {
     pub modules: Option<PathBuf>,
 }
 
+/// A line of the matrix that cannot be had on this system.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// The line.
+    pub line: String,
+    /// What apt or the system says.
+    pub why: String,
+}
+
+/// The kernels asked for, and those of the matrix that cannot be had here, with why.
+///
+/// `wanted` as for [`get`]; none means the matrix. A kernel that is asked for by name must be
+/// there, and so must those of the matrix that every Debian has.
+pub fn all(wanted: &[String], cache: &Path) -> Result<(Vec<Kernel>, Vec<LeftOut>)> {
+    if !wanted.is_empty() {
+        let kernels = wanted.iter().map(|kernel| get(kernel, cache));
+        return Ok((kernels.collect::<Result<_>>()?, Vec::new()));
+    }
+    let mut kernels = Vec::new();
+    let mut left_out = Vec::new();
+    for line in MATRIX {
+        match get(line, cache) {
+            Ok(kernel) => kernels.push(kernel),
+            Err(error) if release_of(line).is_some() => {
+                left_out.push(LeftOut {
+                    line: line.to_owned(),
+                    why: format!("{error:#}"),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((kernels, left_out))
+}
+
+/// The release of Debian that this line comes with, if not every system's own apt has it.
+fn release_of(line: &str) -> Option<&'static str> {
+    let found = RELEASES.iter().find(|(of, _)| *of == line);
+    found.map(|(_, codename)| *codename)
+}
+
 /// Finds a kernel and fetches it if it is not in `cache`.
 ///
 /// `wanted` is a line (`6.1`), `newest` (that apt offers), or the path of a vmlinuz.
@@ -35,16 +80,24 @@ pub fn get(wanted: &str, cache: &Path) -> Result<Kernel> {
         "the kernels of the matrix are for x86_64; on this machine give a path"
     );
     apt::require()?;
-    match resolve(wanted) {
-        Ok((package, version)) => fetch(&package, &version, cache),
+    let found = (|| {
+        let apt = match release_of(wanted) {
+            Some(codename) => suite::apt(codename, &cache.join("apt").join(codename))?,
+            None => Apt::of_system(),
+        };
+        let (package, version) = resolve(wanted, &apt)?;
+        Ok((apt, package, version))
+    })();
+    match found {
+        Ok((apt, package, version)) => fetch(&apt, &package, &version, cache),
         Err(error) => cached(wanted, cache).ok_or(error),
     }
 }
 
 /// The package that holds the newest kernel of a line, and its version.
-fn resolve(wanted: &str) -> Result<(String, String)> {
+fn resolve(wanted: &str, apt: &Apt) -> Result<(String, String)> {
     let mut packages = if wanted == "newest" {
-        all_images()?
+        all_images(apt)?
     } else {
         ensure!(
             wanted.split('.').count() == 2 && wanted.split('.').all(|n| n.parse::<u16>().is_ok()),
@@ -55,7 +108,7 @@ fn resolve(wanted: &str) -> Result<(String, String)> {
             format!("linux-image-{wanted}-cloud-amd64"),
             "linux-image-cloud-amd64".to_owned(),
         ] {
-            packages.extend(apt::depends(&meta)?);
+            packages.extend(apt.depends(&meta)?);
         }
         let line = format!("linux-image-{wanted}.");
         packages.retain(|name| name.starts_with(&line));
@@ -63,21 +116,21 @@ fn resolve(wanted: &str) -> Result<(String, String)> {
     };
     packages.sort_by(|a, b| apt::compare(b, a));
     for package in packages {
-        if let Some(version) = apt::candidate(&package)? {
+        if let Some(version) = apt.candidate(&package)? {
             return Ok((package, version));
         }
     }
     bail!(
         "apt offers no kernel {wanted} here. The matrix of {} needs Debian; if the package lists \
          are empty or old: apt-get update",
-        MATRIX.join(" and ")
+        MATRIX.join(", ")
     )
 }
 
 /// The kernel images for virtual machines that apt knows of. Debian calls them cloud-amd64,
 /// Ubuntu generic. Packages without a point release in the name hold no kernel.
-fn all_images() -> Result<Vec<String>> {
-    let mut names = apt::names("linux-image-")?;
+fn all_images(apt: &Apt) -> Result<Vec<String>> {
+    let mut names = apt.names("linux-image-")?;
     names.retain(|name| is_image(name));
     Ok(names)
 }
@@ -92,7 +145,7 @@ fn is_image(package: &str) -> bool {
         && (release.ends_with("-cloud-amd64") || release.ends_with("-generic"))
 }
 
-fn fetch(package: &str, version: &str, cache: &Path) -> Result<Kernel> {
+fn fetch(apt: &Apt, package: &str, version: &str, cache: &Path) -> Result<Kernel> {
     let folder = cache.join(format!("{package}_{version}"));
     if let Some(kernel) = from_cache(&folder) {
         return Ok(kernel);
@@ -109,12 +162,12 @@ fn fetch(package: &str, version: &str, cache: &Path) -> Result<Kernel> {
         // Ubuntu keeps modules in a package of their own, Debian does not.
         let modules = format!("linux-modules-{release}");
         let mut packages = vec![package.to_owned()];
-        if apt::candidate(&modules)?.is_some() {
+        if apt.candidate(&modules)?.is_some() {
             packages.push(modules);
         }
         let root = partial.join("root");
         for package in packages {
-            let file = apt::download(&package, &partial)?;
+            let file = apt.download(&package, &partial)?;
             apt::extract(&file, &root)?;
         }
         fs::rename(
@@ -223,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_line_is_two_numbers() {
-        assert!(resolve("6").is_err());
-        assert!(resolve("six.one").is_err());
+        assert!(resolve("6", &Apt::of_system()).is_err());
+        assert!(resolve("six.one", &Apt::of_system()).is_err());
     }
 }

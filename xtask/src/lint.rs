@@ -63,12 +63,27 @@ fn check(name: &str, text: &str, machine: &[String]) -> Vec<String> {
         problems.push(format!("{name}: {lines} lines, more than {LONGEST}"));
     }
     for (number, line) in text.lines().enumerate() {
+        let line = without_process_roots(line);
         if let Some(path) = machine.iter().find(|path| line.contains(path.as_str())) {
             let number = number + 1;
             problems.push(format!("{name}:{number}: a path of one machine ({path})"));
         }
     }
     problems
+}
+
+/// A process's root directory (`/proc/PID/root`) is nobody's home.
+fn without_process_roots(line: &str) -> String {
+    let mut parts = line.split("/proc/");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let root = part.split_once('/').map(|(_, below)| below);
+        out.push_str(
+            root.and_then(|below| below.strip_prefix("root"))
+                .unwrap_or(part),
+        );
+    }
+    out
 }
 
 #[cfg(test)]
@@ -79,6 +94,10 @@ mod tests {
     fn a_long_file_and_a_home_are_found() {
         let home = format!("see {}me/x\n", "/ho");
         assert_eq!(check("a.rs", &home, &HOMES.map(str::to_owned)).len(), 1);
+        let process = format!("rm /proc/77{}ot/x\n", "/ro");
+        assert!(check("a.rs", &process, &HOMES.map(str::to_owned)).is_empty());
+        let both = format!("{process} {0}ot/y", "/ro").replace('\n', "");
+        assert_eq!(check("a.rs", &both, &HOMES.map(str::to_owned)).len(), 1);
         let long = "\n".repeat(LONGEST + 1);
         assert_eq!(check("a.rs", &long, &[]).len(), 1);
         assert!(check("a.json", &long, &[]).is_empty());

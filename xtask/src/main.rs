@@ -12,11 +12,13 @@ mod kernels;
 mod lint;
 mod matrix;
 mod modules;
+mod parts;
 mod plan;
 mod report;
 mod selftest;
 mod single;
 mod stream;
+mod suite;
 mod testrun;
 mod vm;
 mod workspace;
@@ -71,12 +73,18 @@ enum Task {
         /// Run the tests of this package instead; may be repeated
         #[arg(long = "package", short)]
         packages: Vec<String>,
+        /// Only every so-many-th test, the same ones each time: a quick look
+        #[arg(long, default_value_t = 1)]
+        every: usize,
         /// End a test that wrote nothing for so many seconds
         #[arg(long, default_value_t = 240)]
         timeout: u64,
         /// Take the result of an earlier clean run of the same files
         #[arg(long)]
         reuse: bool,
+        /// So many machines at a time; by default as many as there are processors, up to 4
+        #[arg(long)]
+        machines: Option<usize>,
         /// Only tests whose full name, `suite::name`, contains this
         filter: Option<String>,
     },
@@ -103,13 +111,13 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<u8> {
     let workspace = Workspace::find()?;
     match task {
-        Task::Kernels { mut kernels } => {
-            if kernels.is_empty() {
-                kernels = kernels::MATRIX.map(str::to_owned).into();
+        Task::Kernels { kernels } => {
+            let (kernels, left_out) = kernels::all(&kernels, &workspace.kernel_cache())?;
+            for kernel in kernels {
+                println!("{}  {}", kernel.version, kernel.image.display());
             }
-            for wanted in kernels {
-                let kernel = kernels::get(&wanted, &workspace.kernel_cache())?;
-                println!("{wanted}  {}  {}", kernel.version, kernel.image.display());
+            for kernels::LeftOut { line, why } in left_out {
+                println!("{line}  left out: {why}");
             }
             Ok(0)
         }
@@ -134,8 +142,10 @@ fn run(task: Task) -> Result<u8> {
         Task::TestKernels {
             kernels,
             packages,
+            every,
             timeout,
             reuse,
+            machines,
             filter,
         } => {
             let clean = matrix::run(
@@ -144,8 +154,12 @@ fn run(task: Task) -> Result<u8> {
                     kernels,
                     packages,
                     filter,
+                    every,
                     silence: Duration::from_secs(timeout),
                     reuse,
+                    machines: machines.unwrap_or_else(|| {
+                        std::thread::available_parallelism().map_or(1, |n| n.get().min(4))
+                    }),
                 },
             )?;
             Ok(u8::from(!clean))

@@ -1,9 +1,10 @@
 //! `cargo xtask test-kernels`: the same tests on every kernel.
 
 use crate::guest::{Guest, SEARCH};
-use crate::kernels::{self, Kernel};
+use crate::kernels::{self, Kernel, LeftOut};
+use crate::parts::{self, Job};
 use crate::report;
-use crate::testrun::{self, KernelRun, Options, Suite};
+use crate::testrun::{KernelRun, Options, Suite};
 use crate::workspace::{Built, E2E, PROGRAM, Workspace};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,14 @@ pub struct Request {
     pub packages: Vec<String>,
     /// Only tests whose `suite::name` contains this.
     pub filter: Option<String>,
+    /// Only every so-many-th test, for a quick look; 1: all.
+    pub every: usize,
     /// A test is ended when it wrote nothing for so long.
     pub silence: Duration,
     /// Take the result of an earlier clean run of the very same files.
     pub reuse: bool,
+    /// How many machines run at a time. Each keeps one processor of the host busy.
+    pub machines: usize,
 }
 
 /// Tests everywhere, prints the matrix, and says whether all is well.
@@ -31,15 +36,11 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<bool> {
     if packages.is_empty() {
         packages.push(E2E.to_owned());
     }
-    let mut wanted = request.kernels.clone();
-    if wanted.is_empty() {
-        wanted = kernels::MATRIX.map(str::to_owned).into();
-    }
     // Fetched first: a kernel that cannot be had is told before the long work.
-    let kernels = wanted
-        .iter()
-        .map(|kernel| kernels::get(kernel, &workspace.kernel_cache()))
-        .collect::<Result<Vec<Kernel>>>()?;
+    let (kernels, left_out) = kernels::all(&request.kernels, &workspace.kernel_cache())?;
+    for LeftOut { line, why } in &left_out {
+        eprintln!("kernel {line} is left out: {why}");
+    }
     let built = workspace.build_tests(&packages)?;
     let mut suites = Vec::new();
     for program in &built.tests {
@@ -47,6 +48,7 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<bool> {
         if let Some(filter) = &request.filter {
             suite.filter(filter);
         }
+        suite.thin(request.every);
         suites.push(suite);
     }
     suites.retain(|suite| !suite.tests.is_empty() || !suite.ignored.is_empty());
@@ -56,22 +58,58 @@ pub fn run(workspace: &Workspace, request: &Request) -> Result<bool> {
         packages.join(", ")
     );
     let _lock = workspace.lock_scratch()?;
+    let scratch = workspace.scratch()?;
+    let env = environment(&built)?;
     let mut runs = Vec::new();
+    let mut jobs = Vec::new();
     for kernel in &kernels {
-        runs.push(on_kernel(workspace, &built, kernel, &suites, request)?);
+        let guest = guest(workspace, &built, kernel)?;
+        let saved = Saved {
+            file: scratch.join(format!("{}.json", kernel.release)),
+            digest: format!(
+                "{:016x} {} {:?}",
+                guest.files.digest()?,
+                kernel.version,
+                suites
+            ),
+        };
+        let earlier = if request.reuse { saved.load() } else { None };
+        if earlier.is_some() {
+            eprintln!(
+                "{}: same files as in an earlier run, result reused",
+                kernel.version
+            );
+        } else {
+            jobs.push(Job {
+                kernel,
+                guest,
+                suites: &suites,
+                options: Options {
+                    silence: request.silence,
+                    env: env.clone(),
+                    scratch: &scratch,
+                    name: kernel.release.clone(),
+                },
+            });
+        }
+        runs.push((saved, earlier));
     }
-    print!("{}", report::text(&runs));
+    let mut done = parts::run(&jobs, request.machines)?.into_iter();
+    let runs = runs.into_iter().map(|(saved, earlier)| {
+        if let Some(run) = earlier {
+            return Ok(run);
+        }
+        let run = done.next().context("a kernel without a run")?;
+        saved.store(&run)?;
+        Ok(run)
+    });
+    let runs: Vec<KernelRun> = runs.collect::<Result<_>>()?;
+    print!("{}", report::text(&runs, &left_out));
     Ok(runs.iter().all(KernelRun::is_clean))
 }
 
-fn on_kernel(
-    workspace: &Workspace,
-    built: &Built,
-    kernel: &Kernel,
-    suites: &[Suite],
-    request: &Request,
-) -> Result<KernelRun> {
-    let scratch = workspace.scratch()?;
+/// All that the tests need in a machine.
+fn guest(workspace: &Workspace, built: &Built, kernel: &Kernel) -> Result<Guest> {
     let mut guest = Guest::new(workspace, built, kernel)?;
     for test in &built.tests {
         guest.files.program(&test.path)?;
@@ -80,6 +118,17 @@ fn on_kernel(
     for program in built.programs.values() {
         guest.files.program(program)?;
     }
+    for folder in &built.out_folders {
+        guest.files.host(folder)?;
+    }
+    if let Some(fixtures) = fixtures(built)? {
+        guest.files.host(&fixtures)?;
+    }
+    Ok(guest)
+}
+
+/// The tests' environment in a machine.
+fn environment(built: &Built) -> Result<Vec<(String, String)>> {
     let mut env = vec![
         ("PATH".to_owned(), SEARCH.to_owned()),
         ("HOME".to_owned(), "/root".to_owned()),
@@ -98,40 +147,11 @@ fn on_kernel(
     for (name, value) in &built.build_env {
         env.push((name.clone(), value.clone()));
     }
-    for folder in &built.out_folders {
-        guest.files.host(folder)?;
-    }
     if let Some(fixtures) = fixtures(built)? {
-        guest.files.host(&fixtures)?;
         env.retain(|(name, _)| name != FIXTURES);
         env.push((FIXTURES.to_owned(), text(&fixtures)?));
     }
-    let options = Options {
-        silence: request.silence,
-        env,
-        scratch: &scratch,
-    };
-    let saved = Saved {
-        file: scratch.join(format!("{}.json", kernel.release)),
-        digest: format!(
-            "{:016x} {} {:?}",
-            guest.files.digest()?,
-            kernel.version,
-            suites
-        ),
-    };
-    if request.reuse
-        && let Some(run) = saved.load()
-    {
-        eprintln!(
-            "{}: same files as in an earlier run, result reused",
-            kernel.version
-        );
-        return Ok(run);
-    }
-    let run = testrun::run(kernel, &mut guest, suites, &options)?;
-    saved.store(&run)?;
-    Ok(run)
+    Ok(env)
 }
 
 const FIXTURES: &str = "LASTREF_E2E_FIXTURES";

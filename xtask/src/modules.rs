@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the tests need that the kernels of the matrix do not have built in.
-pub const WANTED: [&str; 1] = ["veth"];
+pub const WANTED: [&str; 5] = ["veth", "sch_ingress", "sch_htb", "cls_bpf", "act_bpf"];
 
 /// The modules of one kernel.
 pub struct Modules {

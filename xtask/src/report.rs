@@ -1,6 +1,7 @@
 //! The matrix: what each test did on each kernel.
 
 use crate::batch::Verdict;
+use crate::kernels::LeftOut;
 use crate::testrun::KernelRun;
 use std::fmt::Write as _;
 
@@ -34,11 +35,15 @@ pub fn totals(runs: &[KernelRun]) -> Totals {
     totals
 }
 
-/// The whole report as text. Its last line is `N passed, N failed, N skipped`.
-pub fn text(runs: &[KernelRun]) -> String {
+/// The whole report as text. Its last line is `N passed, N failed, N skipped`. `left_out` are
+/// kernels that could not be had.
+pub fn text(runs: &[KernelRun], left_out: &[LeftOut]) -> String {
     let mut out = String::new();
     matrix(&mut out, runs);
     details(&mut out, runs);
+    for LeftOut { line, why } in left_out {
+        let _ = writeln!(out, "\nLEFT OUT: kernel {line}: {why}");
+    }
     let Totals {
         passed,
         failed,
@@ -175,8 +180,13 @@ mod tests {
                 ],
             ),
         ];
-        let text = text(&runs);
+        let left_out = LeftOut {
+            line: "5.10".into(),
+            why: "no bullseye here".into(),
+        };
+        let text = text(&runs, &[left_out]);
         assert_eq!(text.lines().last(), Some("2 passed, 1 failed, 1 skipped"));
+        assert!(text.contains("\nLEFT OUT: kernel 5.10: no bullseye here\n"));
         assert!(text.contains("m::b        impossible  FAILED\n"), "{text}");
         assert!(text.contains("impossible on 6.1.192-2: m::b: no tcx before 6.6"));
         assert!(text.contains("    said\u{fffd}[31m this"));
@@ -191,7 +201,7 @@ mod tests {
             lines: vec!["WARNING: x".into()],
         });
         assert!(!run.is_clean());
-        let text = text(&[run]);
+        let text = text(&[run], &[]);
         assert!(text.contains("KERNEL WARNING on 6.1 during m:\n    WARNING: x"));
         assert!(text.ends_with("\n1 passed, 1 failed, 0 skipped\n"));
     }

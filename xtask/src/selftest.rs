@@ -60,11 +60,12 @@ pub fn run(workspace: &Workspace, built: &Built, kernel: &Kernel) -> Result<()> 
         silence: Duration::from_secs(5),
         env: vec![("PATH".into(), SEARCH.into())],
         scratch: Path::new(&scratch),
+        name: kernel.release.clone(),
     };
     let run = testrun::run(kernel, &mut guest, &suites, &options)?;
     let wrong = differences(&run);
     if !wrong.is_empty() {
-        print!("{}", report::text(&[run]));
+        print!("{}", report::text(&[run], &[]));
         bail!("the harness judged wrongly:\n  {}", wrong.join("\n  "));
     }
     println!(

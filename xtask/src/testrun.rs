@@ -77,13 +77,16 @@ impl KernelRun {
 }
 
 /// How tests are run.
+#[derive(Clone)]
 pub struct Options<'a> {
     /// A test is ended when it wrote nothing for so long.
     pub silence: Duration,
     /// The environment of the tests.
     pub env: Vec<(String, String)>,
-    /// Where the initramfs and the kernel's log are written.
+    /// Where the initramfs and the kernel's log are written …
     pub scratch: &'a Path,
+    /// … under this name, which no other machine that runs now has.
+    pub name: String,
 }
 
 impl Suite {
@@ -113,11 +116,26 @@ impl Suite {
     /// Leaves only tests with this in `suite::name`.
     pub fn filter(&mut self, part: &str) {
         let suite = self.name.clone();
-        let fits = |name: &String| format!("{suite}::{name}").contains(part);
-        let (kept, skipped) = std::mem::take(&mut self.tests).into_iter().partition(fits);
-        self.tests = kept;
-        self.skipped.extend::<Vec<String>>(skipped);
-        self.ignored.retain(fits);
+        let fits = |name: &str| format!("{suite}::{name}").contains(part);
+        self.keep(|_, name| fits(name));
+        self.ignored.retain(|name| fits(name));
+    }
+
+    /// Leaves every so-many-th test, the same ones each time.
+    pub fn thin(&mut self, every: usize) {
+        self.keep(|place, _| place % every.max(1) == 0);
+    }
+
+    /// Leaves the tests that are wanted, by their place and name; the others must not run.
+    pub fn keep(&mut self, wanted: impl Fn(usize, &str) -> bool) {
+        for (place, test) in std::mem::take(&mut self.tests).into_iter().enumerate() {
+            let list = if wanted(place, &test) {
+                &mut self.tests
+            } else {
+                &mut self.skipped
+            };
+            list.push(test);
+        }
     }
 
     fn command(&self, left: &[String], silence: Duration) -> Command {
@@ -140,6 +158,12 @@ impl Suite {
             timeout: silence * (left.len() as u32 + 1),
             silence,
         }
+    }
+
+    /// `suite::name` of all its tests, those marked `#[ignore]` last.
+    pub fn ids(&self) -> impl Iterator<Item = String> {
+        let all = self.tests.iter().chain(&self.ignored);
+        all.map(|test| self.id(test))
     }
 
     fn id(&self, test: &str) -> String {
@@ -206,14 +230,14 @@ fn boot(
             .map(|&i| suites[i].command(&left[i], options.silence))
             .collect(),
     };
-    let initrd = options.scratch.join(format!("{}.initrd", kernel.release));
+    let initrd = options.scratch.join(format!("{}.initrd", options.name));
     let nonce = guest.write(&mut plan, &initrd)?;
     let machine = Machine {
         kernel,
         initrd: &initrd,
         plan: &plan,
         nonce: &nonce,
-        log: options.scratch.join(format!("{}.log", kernel.release)),
+        log: options.scratch.join(format!("{}.log", options.name)),
     };
     // The first until one begins: a machine that dies before that is laid at its door.
     let mut current = running.first().copied();
@@ -253,8 +277,14 @@ fn boot(
         Event::Note(note) => eprintln!("{}: {note}", kernel.version),
         Event::Ready | Event::Done => {}
     })?;
-    if let (Ending::Died(why), Some(suite)) = (ending, current) {
-        decide(suite, &End::Machine(why), &output.kept);
+    if let Ending::Died(why) = ending {
+        // The next machine writes its log to the same place.
+        let kept = options.scratch.join(format!("{}.died.log", options.name));
+        std::fs::write(&kept, machine.kernel_log())?;
+        eprintln!("{}: its log is {}", kernel.version, kept.display());
+        if let Some(suite) = current {
+            decide(suite, &End::Machine(why), &output.kept);
+        }
     }
     for complaint in kernel_log::complaints(&machine.kernel_log()) {
         let suite = complaint.during.and_then(|command| running.get(command));
@@ -333,6 +363,16 @@ mod tests {
         assert!(suite.ignored.is_empty());
         let command = suite.command(&["a::two".to_owned()], Duration::from_secs(9));
         assert_eq!(command.argv[5..], ["--skip", "b", "--skip", "a::one"]);
+    }
+
+    #[test]
+    fn every_second_test_is_left() {
+        let mut suite = suite();
+        suite.thin(2);
+        assert_eq!(suite.tests, ["a::one", "b"]);
+        assert_eq!(suite.skipped, ["a::two"]);
+        suite.thin(1);
+        assert_eq!(suite.tests.len(), 2);
     }
 
     #[test]

@@ -24,6 +24,13 @@ impl Bare {
 
     /// One pass over all descriptors of all processes. The reading alone is timed.
     pub fn pass(&self) -> Result<Cost> {
+        self.pass_counted().map(|(cost, _)| cost)
+    }
+
+    /// The same, and how often the kernel wanted to be called again: after a million elements
+    /// without output (`MAX_ITER_OBJECTS`).
+    pub fn pass_counted(&self) -> Result<(Cost, u32)> {
+        let mut again = 0;
         let mut file = File::from(bpf::create_iterator(&self.link)?);
         let mut buffer = vec![0; 64 * 1024];
         let (begun, cpu) = (Instant::now(), thread_cpu());
@@ -31,19 +38,16 @@ impl Bare {
             match file.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(_) => {}
-                // EAGAIN: a million elements without output (MAX_ITER_OBJECTS).
-                Err(e)
-                    if matches!(
-                        e.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                    ) => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => again += 1,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e).context("the bare iterator cannot be read"),
             }
         }
-        Ok(Cost {
+        let cost = Cost {
             wall_ns: elapsed(begun),
             cpu_ns: thread_cpu() - cpu,
             peak_rss_kib: None,
-        })
+        };
+        Ok((cost, again))
     }
 }

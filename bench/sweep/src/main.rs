@@ -4,24 +4,13 @@
 //! Everything is measured in one run, the peers in turn, so that what else the host does
 //! falls on all of them. `LASTREF_BIN` names the built program. Nothing stays behind, however the run ends: see `holders`.
 
-mod bare;
-mod bpf;
-mod btf;
-mod holders;
-mod host;
-mod measure;
-mod peers;
-mod results;
-mod table;
-mod verifier;
-mod walk;
-
 use anyhow::{Context as _, Result};
+use bench_sweep::holders::{self, Holders, Maps};
+use bench_sweep::host::{self, Host};
+use bench_sweep::peers::{Peer, Runner};
+use bench_sweep::results::{FirstByte, Results, Sample, Span};
+use bench_sweep::{btf, measure, table, verifier, walk};
 use clap::{Parser, Subcommand};
-use holders::{Holders, Maps};
-use host::Host;
-use peers::{Peer, Runner};
-use results::{FirstByte, Results, Sample, Span};
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
 //! The table for people: figure, goal, measured, met or not.
 
+use crate::host::Host;
 use crate::peers::Peer;
 use crate::results::{Of, Results, Span, cpu, wall};
+use crate::verifier::Program;
 use std::fmt::Write as _;
 
 /// A goal: at most or at least this.
@@ -45,24 +47,13 @@ pub fn markdown(results: &Results, points: &[u64], span: Span) -> String {
 
 fn head(out: &mut String, results: &Results) -> std::fmt::Result {
     let host = &results.host;
-    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "not to be had".into());
-    let load = |load: Option<f64>| load.map_or_else(|| "unknown".into(), |l| format!("{l:.2}"));
+    let (before, after) = (load(results.load_before), load(results.load_after));
     writeln!(
         out,
         "# Cost of a sweep, {}, {}\n",
         results.date, host.kernel
     )?;
-    write!(out, "- Machine: {}", known(&host.cpu))?;
-    if let Some(cpus) = host.cpus {
-        write!(out, ", {cpus} processors")?;
-    }
-    if let Some(memory) = host.memory_mib {
-        write!(out, ", {memory} MiB")?;
-    }
-    if host.virtual_machine == Some(true) {
-        write!(out, ", a virtual machine")?;
-    }
-    writeln!(out, "; {}.", host.architecture)?;
+    writeln!(out, "- Machine: {}.", machine(host))?;
     let features = known(&host.bpftool_features);
     writeln!(
         out,
@@ -79,9 +70,7 @@ fn head(out: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "- Load of the minute before: {}, after: {}. Processes that hold the extra descriptors: {}; each descriptor is a file of its own on one of 10 maps.",
-        load(results.load_before),
-        load(results.load_after),
+        "- Load of the minute before: {before}, after: {after}. Processes that hold the extra descriptors: {}; each descriptor is a file of its own on one of 10 maps.",
         results.holders
     )?;
     for note in &results.notes {
@@ -278,11 +267,17 @@ fn own_words(out: &mut String, results: &Results, points: &[u64]) -> std::fmt::R
 }
 
 fn verifier(out: &mut String, results: &Results) -> std::fmt::Result {
+    writeln!(out, "\n## The walks' programs\n")?;
+    programs(out, &results.programs)
+}
+
+/// What the verifier and the compiler made of programs.
+pub fn programs(out: &mut String, programs: &[Program]) -> std::fmt::Result {
     writeln!(
         out,
-        "\n## The walks' programs\n\n| program | verifier instructions | BPF, bytes | machine code, bytes |\n|---|--:|--:|--:|"
+        "| program | verifier instructions | BPF, bytes | machine code, bytes |\n|---|--:|--:|--:|"
     )?;
-    for program in &results.programs {
+    for program in programs {
         writeln!(
             out,
             "| {} | {} | {} | {} |",
@@ -295,12 +290,32 @@ fn verifier(out: &mut String, results: &Results) -> std::fmt::Result {
     Ok(())
 }
 
-fn ms(ns: u64) -> f64 {
+/// The machine in one line.
+pub fn machine(host: &Host) -> String {
+    let mut words = vec![known(&host.cpu)];
+    words.extend(host.cpus.map(|cpus| format!("{cpus} processors")));
+    words.extend(host.memory_mib.map(|memory| format!("{memory} MiB")));
+    words.extend((host.virtual_machine == Some(true)).then(|| "a virtual machine".into()));
+    format!("{}; {}", words.join(", "), host.architecture)
+}
+
+/// What may not have been found out.
+pub fn known(text: &Option<String>) -> String {
+    text.clone().unwrap_or_else(|| "not to be had".into())
+}
+
+/// The load of a minute.
+pub fn load(load: Option<f64>) -> String {
+    load.map_or_else(|| "unknown".into(), |load| format!("{load:.2}"))
+}
+
+/// Nanoseconds as milliseconds.
+pub fn ms(ns: u64) -> f64 {
     ns as f64 / 1e6
 }
 
 /// Three digits that mean something.
-fn short(value: f64) -> String {
+pub fn short(value: f64) -> String {
     match value {
         v if v < 10.0 => format!("{v:.2}"),
         v if v < 100.0 => format!("{v:.1}"),
@@ -309,7 +324,7 @@ fn short(value: f64) -> String {
 }
 
 /// 100,000
-fn thousands(number: u64) -> String {
+pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {

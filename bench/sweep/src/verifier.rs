@@ -85,7 +85,7 @@ fn one_run(runner: &Runner, found: &mut BTreeMap<String, Program>) -> Result<()>
 }
 
 /// Ids of the programs that a process has descriptors on. Empty once it has ended.
-fn held_by(pid: u32) -> Vec<u32> {
+pub fn held_by(pid: u32) -> Vec<u32> {
     let Ok(folder) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else {
         return Vec::new();
     };

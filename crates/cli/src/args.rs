@@ -1,6 +1,7 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Who still holds your eBPF objects, why, and how to make them let go.
@@ -98,7 +99,14 @@ pub struct LsArgs {
     /// One line for each object, however many
     #[arg(long, overrides_with = "group")]
     pub no_group: bool,
-    /// Exit with 1 if a listed object is an orphan, or has unexplained references
+    /// List a report of `ls --json` instead of this host; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// Compare two reports of `ls --json`: what appeared, vanished, changed and grew
+    #[arg(long, num_args = 2, value_names = ["BEFORE", "AFTER"], conflicts_with = "from")]
+    pub diff: Option<Vec<PathBuf>>,
+    /// Exit with 1 if a listed object is an orphan, or has unexplained references; with
+    /// --diff, if one is that was not, or if a group grew
     #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
     pub fail_on: Vec<FailOn>,
     #[command(flatten)]
@@ -118,6 +126,16 @@ pub enum ListKind {
 }
 
 impl ListKind {
+    /// As on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Maps => "maps",
+            Self::Progs => "progs",
+            Self::Links => "links",
+            Self::Btf => "btf",
+        }
+    }
+
     pub fn kind(self) -> model::Kind {
         match self {
             Self::Maps => model::Kind::Map,
@@ -130,14 +148,21 @@ impl ListKind {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum FailOn {
+    /// Nothing but pins keeps an object, and nothing is attached
     Orphan,
+    /// References that could not be explained, in an account that stands still
     Unexplained,
+    /// More objects of a group, or more references of one holder (--diff only)
+    Growth,
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct WhyArgs {
     /// map:17, prog:5, link:3, btf:9, map:NAME, a path in a bpffs, or pid:4242/fd:9
     pub object: String,
+    /// Look in a report of `ls --json` instead of on this host; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
     /// Exit with 1 if it is an orphan, or has unexplained references
     #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
     pub fail_on: Vec<FailOn>,
@@ -155,12 +180,22 @@ pub struct LabArgs {
 pub enum LabCommand {
     /// List the scenarios
     List(LabListArgs),
-    /// Run one
+    /// Run one: build it, start it, and hold lastref's answer against the truth
     Run(LabRunArgs),
+    /// Run all for a moment, and say of each whether lastref is right
+    All(LabAllArgs),
+    /// Ask every command about every scenario
+    Score(LabScoreArgs),
+    /// Run one with several values of its parameters, and compare
+    Vary(LabVaryArgs),
+    /// Remove what could not end with its scenario
+    Clean(LabCleanArgs),
 }
 
 #[derive(Debug, ClapArgs)]
 pub struct LabListArgs {
+    /// Only this one, with all that is true of it
+    pub name: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -170,18 +205,70 @@ pub struct LabListArgs {
 pub struct LabRunArgs {
     /// Which one; `lastref lab list` lists them
     pub scenario: String,
-    /// Descriptors leaked a second
+    /// Steps a second; of raw-fd, descriptors
     #[arg(long, default_value_t = 10.0, value_name = "PER_SECOND", value_parser = parse_rate)]
     pub rate: f64,
-    /// Stop leaking after this many, and stay
+    /// Stop after this many steps; with --for, stay
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// End after this long (30s, 5m); otherwise at Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub duration: Option<Duration>,
+    /// Set a parameter of the scenario; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub parameters: Vec<(String, String)>,
+    /// Build with this module of the scenario's list (`lastref lab list NAME`)
+    #[arg(long)]
+    pub module: Option<String>,
+    /// Build with this release of Go (1.24.6)
+    #[arg(long, value_name = "RELEASE")]
+    pub go: Option<String>,
     /// Print only what came of it, as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabAllArgs {
+    /// Only scenarios whose name contains this
+    pub part: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabScoreArgs {
+    /// Only scenarios whose name contains this
+    pub part: Option<String>,
+    /// Print JSON
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// Print a page of Markdown
+    #[arg(long)]
+    pub markdown: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabVaryArgs {
+    /// Which one; `lastref lab list NAME` tells its parameters
+    pub scenario: String,
+    /// A parameter and its values; may be repeated: all combinations are run
+    #[arg(long = "vary", required = true, value_name = "NAME=VALUE,VALUE…", value_parser = parse_pair)]
+    pub axes: Vec<(String, String)>,
+    /// How long each combination runs
+    #[arg(long = "for", default_value = "3s", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Draw a picture into this file
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabCleanArgs {
+    /// Remove the programs that the lab has built, too
+    #[arg(long)]
+    pub cache: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -201,6 +288,12 @@ fn parse_state(text: &str) -> Result<model::State, String> {
         let names = model::State::ALL.map(model::State::as_str).join(", ");
         format!("expected one of {names}")
     })
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

@@ -4,7 +4,11 @@
 //! the table of the latter.
 
 mod args;
+mod diff;
 mod exit;
+mod fail;
+mod filter;
+mod from;
 mod labs;
 mod ls;
 mod output;

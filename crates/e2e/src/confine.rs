@@ -8,6 +8,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
+/// `CAP_DAC_READ_SEARCH`
+pub const CAP_DAC_READ_SEARCH: u32 = 2;
+/// `CAP_SYS_PTRACE`
+pub const CAP_SYS_PTRACE: u32 = 19;
+/// `CAP_SYS_ADMIN`
+pub const CAP_SYS_ADMIN: u32 = 21;
+/// `CAP_SYSLOG`
+pub const CAP_SYSLOG: u32 = 34;
 /// `CAP_PERFMON`
 pub const CAP_PERFMON: u32 = 38;
 /// `CAP_BPF`
@@ -17,6 +25,38 @@ const NOBODY: u32 = 65534;
 
 /// The program as user nobody, with only these capabilities.
 pub fn as_nobody(capabilities: &[u32], arguments: &[&str]) -> Command {
+    as_nobody_after(|| Ok(()), capabilities, arguments)
+}
+
+/// The same, with a `/proc` that shows nobody's own processes alone (`hidepid=2`, of one
+/// mount since 5.8).
+pub fn as_nobody_among_hidden(capabilities: &[u32], arguments: &[&str]) -> Command {
+    let first = || {
+        let (proc, options) = (c"proc".as_ptr(), c"hidepid=2".as_ptr());
+        private_mounts()?;
+        // SAFETY: constant strings.
+        let mounted = unsafe { libc::mount(proc, c"/proc".as_ptr(), proc, 0, options.cast()) };
+        zero_is_success(mounted)
+    };
+    as_nobody_after(first, capabilities, arguments)
+}
+
+/// The same as [`as_nobody`], in the network namespace of process `pid`.
+pub fn as_nobody_in_netns_of(pid: u32, capabilities: &[u32], arguments: &[&str]) -> Command {
+    let path = format!("/proc/{pid}/ns/net");
+    let netns = File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    // SAFETY: integers only.
+    let first =
+        move || zero_is_success(unsafe { libc::setns(netns.as_raw_fd(), libc::CLONE_NEWNET) });
+    as_nobody_after(first, capabilities, arguments)
+}
+
+/// `first` is done by root, after the fork: system calls only.
+fn as_nobody_after(
+    first: impl Fn() -> std::io::Result<()> + Send + Sync + 'static,
+    capabilities: &[u32],
+    arguments: &[&str],
+) -> Command {
     let program = File::open(lastref::program()).expect("the program can be opened");
     // Nobody may not be able to walk to it, but may execute it.
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
@@ -27,6 +67,7 @@ pub fn as_nobody(capabilities: &[u32], arguments: &[&str]) -> Command {
     unsafe {
         command.pre_exec(move || {
             libc::fcntl(program.as_raw_fd(), libc::F_SETFD, 0);
+            first()?;
             drop_to(&capabilities)
         });
     }
@@ -76,56 +117,85 @@ pub fn hide(command: &mut Command, folder: &'static std::ffi::CStr) {
     // SAFETY: between fork and exec only system calls are made, on constant strings.
     unsafe {
         command.pre_exec(move || {
-            let null = std::ptr::null();
-            let private = libc::MS_REC | libc::MS_PRIVATE;
             let tmpfs = c"tmpfs".as_ptr();
-            if libc::unshare(libc::CLONE_NEWNS) < 0
-                || libc::mount(null, c"/".as_ptr(), null, private, null.cast()) < 0
-                || libc::mount(tmpfs, folder.as_ptr(), tmpfs, 0, null.cast()) < 0
-            {
-                return Err(Error::last_os_error());
-            }
-            Ok(())
+            private_mounts()?;
+            let null = std::ptr::null();
+            zero_is_success(libc::mount(tmpfs, folder.as_ptr(), tmpfs, 0, null))
         });
     }
+}
+
+/// A mount namespace that shares nothing with the old one. System calls only.
+fn private_mounts() -> std::io::Result<()> {
+    let null = std::ptr::null();
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: constant strings, and null where the kernel ignores the argument.
+    unsafe {
+        zero_is_success(libc::unshare(libc::CLONE_NEWNS))?;
+        let root = c"/".as_ptr();
+        zero_is_success(libc::mount(null, root, null, private, null.cast()))
+    }
+}
+
+fn zero_is_success(result: i32) -> std::io::Result<()> {
+    if result < 0 {
+        return Err(Error::last_os_error());
+    }
+    Ok(())
+}
+
+// `struct seccomp_data`: number of the system call, architecture, instruction
+// pointer, six arguments of eight bytes.
+const NUMBER: u32 = 0;
+const FIRST_ARGUMENT: u32 = 16;
+const LOAD: u16 = 0x20;
+const JUMP_IF_EQUAL: u16 = 0x15;
+const RETURN: u16 = 0x06;
+
+fn statement(code: u16, k: u32) -> libc::sock_filter {
+    let (jt, jf) = (0, 0);
+    libc::sock_filter { code, jt, jf, k }
+}
+
+fn jump_if_equal(k: u32, jt: u8, jf: u8) -> libc::sock_filter {
+    let code = JUMP_IF_EQUAL;
+    libc::sock_filter { code, jt, jf, k }
 }
 
 /// Lets the kernel kill the command (`SIGSYS`) when it calls bpf(2) with one of
 /// these commands, or `pidfd_getfd(2)` at all.
 pub fn forbid_bpf(command: &mut Command, bpf_commands: &[u32]) {
-    // `struct seccomp_data`: number of the system call, architecture, instruction
-    // pointer, six arguments of eight bytes.
-    const NUMBER: u32 = 0;
-    const FIRST_ARGUMENT: u32 = 16;
-    const LOAD: u16 = 0x20;
-    const JUMP_IF_EQUAL: u16 = 0x15;
-    const RETURN: u16 = 0x06;
-    let statement = |code, k| libc::sock_filter {
-        code,
-        jt: 0,
-        jf: 0,
-        k,
-    };
-    let jump = |k, jt, jf| libc::sock_filter {
-        code: JUMP_IF_EQUAL,
-        jt,
-        jf,
-        k,
-    };
     let commands = bpf_commands.len() as u8;
     let mut filter = vec![
         statement(LOAD, NUMBER),
         // To the kill at the end: over two instructions, the comparisons and the allow.
-        jump(libc::SYS_pidfd_getfd as u32, commands + 3, 0),
+        jump_if_equal(libc::SYS_pidfd_getfd as u32, commands + 3, 0),
         // To the allow.
-        jump(libc::SYS_bpf as u32, 0, commands + 1),
+        jump_if_equal(libc::SYS_bpf as u32, 0, commands + 1),
         statement(LOAD, FIRST_ARGUMENT),
     ];
     for (i, bpf_command) in bpf_commands.iter().enumerate() {
-        filter.push(jump(*bpf_command, commands - i as u8, 0));
+        filter.push(jump_if_equal(*bpf_command, commands - i as u8, 0));
     }
     filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
     filter.push(statement(RETURN, libc::SECCOMP_RET_KILL_PROCESS));
+    install(command, filter);
+}
+
+/// Lets these system calls fail with `EPERM`, as the usual profiles of containers do.
+pub fn refuse(command: &mut Command, calls: &[libc::c_long]) {
+    let count = calls.len() as u8;
+    let mut filter = vec![statement(LOAD, NUMBER)];
+    for (i, call) in calls.iter().enumerate() {
+        filter.push(jump_if_equal(*call as u32, count - i as u8, 0));
+    }
+    filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
+    let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+    filter.push(statement(RETURN, refused));
+    install(command, filter);
+}
+
+fn install(command: &mut Command, filter: Vec<libc::sock_filter>) {
     // SAFETY: between fork and exec only system calls are made; the filter is owned
     // by the closure and outlives them.
     unsafe {
@@ -135,12 +205,8 @@ pub fn forbid_bpf(command: &mut Command, bpf_commands: &[u32]) {
                 filter: filter.as_ptr().cast_mut(),
             };
             let mode = libc::SECCOMP_MODE_FILTER;
-            if libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
-                || libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program) < 0
-            {
-                return Err(Error::last_os_error());
-            }
-            Ok(())
+            zero_is_success(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+            zero_is_success(libc::prctl(libc::PR_SET_SECCOMP, mode, &raw const program))
         });
     }
 }

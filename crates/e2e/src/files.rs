@@ -178,3 +178,35 @@ impl Drop for Cgroup {
         remove_tree(&self.path);
     }
 }
+
+/// A folder of a test's own for files, removed with it.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// `name` is the test's.
+    pub fn new(name: &str) -> Self {
+        let name = name.replace("::", "-");
+        let path = std::env::temp_dir().join(format!("lastref-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Self(path)
+    }
+
+    /// A path in it, as an argument.
+    pub fn path(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// Writes a file in it, and returns its path.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap_or_else(|e| panic!("{path}: {e}"));
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

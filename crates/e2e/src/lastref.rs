@@ -2,9 +2,13 @@
 
 use crate::bpf::Kind;
 use serde_json::Value;
+use std::io::Read as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// The program under test: `LASTREF_BIN`, or the `lastref` beside this test
 /// program's folder.
@@ -51,7 +55,6 @@ pub fn run_in_mounts_of(pid: u32, arguments: &[&str]) -> Output {
     // that the closure owns.
     unsafe {
         command.pre_exec(move || {
-            use std::os::fd::AsRawFd;
             if libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNS) < 0 {
                 return Err(std::io::Error::last_os_error());
             }
@@ -78,9 +81,122 @@ pub fn json(output: &Output) -> Value {
     })
 }
 
+/// Runs it to its end with this on standard input.
+pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+    use std::io::Write as _;
+    let mut command = command(arguments);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = command.spawn();
+    let mut child = child.unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let mut stdin = child.stdin.take().expect("it is piped");
+    std::thread::scope(|scope| {
+        // It may end before it has read all.
+        scope.spawn(move || stdin.write_all(input));
+        child.wait_with_output().expect("it ends")
+    })
+}
+
 /// `lastref ls --json`
 pub fn ls() -> Value {
     json(&run(&["ls", "--json"]))
+}
+
+/// What a run took.
+#[derive(Debug, Clone, Copy)]
+pub struct Used {
+    /// From start to end.
+    pub time: Duration,
+    /// The most memory that it had (`VmHWM`).
+    pub peak_kib: u64,
+    /// What it says itself of its passes and their time.
+    pub passes: u64,
+    /// The same of its time.
+    pub seconds: f64,
+}
+
+impl std::fmt::Display for Used {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            time,
+            peak_kib,
+            passes,
+            seconds,
+        } = self;
+        let time = time.as_secs_f64();
+        write!(
+            f,
+            "{time:.2} s, of which the sweep {seconds:.2} s in {passes} passes; {peak_kib} KiB"
+        )
+    }
+}
+
+/// [`ls`], and what it took.
+pub fn ls_measured() -> (Value, Used) {
+    let mut command = command(&["ls", "--json"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let begun = Instant::now();
+    let mut child = command
+        .spawn()
+        .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let out = child.stdout.take().expect("it is piped");
+    let err = child.stderr.take().expect("it is piped");
+    // SAFETY: integers only. A small pipe: see below.
+    unsafe { libc::fcntl(out.as_raw_fd(), libc::F_SETPIPE_SZ, 4096) };
+    let mut peak_kib = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| { err }.read_to_end(&mut stderr));
+        let (mut out, mut buffer) = (out, [0; 4096]);
+        // While there is more to be read than a pipe takes, the program is still there.
+        // What wait4(2) tells begins with the memory of whoever forked.
+        while let Ok(length @ 1..) = out.read(&mut buffer) {
+            stdout.extend(&buffer[..length]);
+            peak_kib = peak_kib.max(peak_of(child.id()).unwrap_or(0));
+        }
+    });
+    let status = child.wait().expect("it ends");
+    let time = begun.elapsed();
+    let report = json(&Output {
+        status,
+        stdout,
+        stderr,
+    });
+    let snapshot = &report["snapshot"];
+    let used = Used {
+        time,
+        peak_kib,
+        passes: snapshot["passes"].as_u64().unwrap_or_default(),
+        seconds: snapshot["seconds"].as_f64().unwrap_or_default(),
+    };
+    (report, used)
+}
+
+/// `VmHWM` of a process.
+fn peak_of(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+/// How long a run takes, measured once.
+pub fn calm() -> Duration {
+    static CALM: OnceLock<Duration> = OnceLock::new();
+    *CALM.get_or_init(|| ls_measured().1.time)
+}
+
+/// What people see of it, so many columns wide.
+pub fn text(arguments: &[&str], columns: usize) -> String {
+    let mut command = command(arguments);
+    command.env("COLUMNS", columns.to_string());
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("cannot run {command:?}: {e}"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {errors}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// `lastref why KIND:ID --json`

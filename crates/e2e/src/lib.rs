@@ -24,13 +24,19 @@ pub mod insn;
 pub mod kernel;
 pub mod lastref;
 pub mod net;
+pub mod object_file;
 pub mod perf;
 pub mod process;
 pub mod scene;
+pub mod sockets;
+pub mod sockmap;
+pub mod struct_ops;
 pub mod sys;
 pub mod truth;
+pub mod unix;
+pub mod uring;
 
-pub use expect::{Expect, Who, by};
+pub use expect::{Expect, Who, by, fd};
 pub use scene::{Outcome, Scene, Stage, Stop, scene};
 pub use truth::Truth;
 

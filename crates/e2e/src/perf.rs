@@ -1,8 +1,9 @@
 //! Perf events, and functions to probe.
 
+use crate::bpf::Object;
 use crate::files::mount;
-use crate::sys::{Result, check_fd, io};
-use std::os::fd::OwnedFd;
+use crate::sys::{Result, check, check_fd, io};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
 /// `PERF_TYPE_SOFTWARE`
@@ -14,16 +15,28 @@ pub const DUMMY: u64 = 9;
 
 /// A disabled perf event on this process.
 pub fn event(event_type: u32, config: u64) -> Result<OwnedFd> {
+    open(event_type, config, DISABLED)
+}
+
+/// The same, which children inherit: each gets an event of its own, which no file leads to.
+pub fn inherited_event(event_type: u32, config: u64) -> Result<OwnedFd> {
+    open(event_type, config, DISABLED | INHERIT)
+}
+
+/// Bits of `struct perf_event_attr`.
+const DISABLED: u64 = 1;
+const INHERIT: u64 = 1 << 1;
+
+fn open(event_type: u32, config: u64, bits: u64) -> Result<OwnedFd> {
     // `struct perf_event_attr`, its first version (PERF_ATTR_SIZE_VER0).
     let size = 64_u64;
-    let disabled = 1;
     let attr: [u64; 8] = [
         u64::from(event_type) | size << 32,
         config,
         1, // sample_period
         0,
         0,
-        disabled,
+        bits,
         0,
         0,
     ];
@@ -39,6 +52,28 @@ pub fn event(event_type: u32, config: u64) -> Result<OwnedFd> {
         )
     };
     check_fd("perf_event_open", fd)
+}
+
+/// Threads of this process, until it ends: each inherits its events.
+pub fn threads(count: usize) -> Result<()> {
+    for _ in 0..count {
+        let sleeper = std::thread::Builder::new().stack_size(64 << 10);
+        let forever = || {
+            loop {
+                std::thread::park();
+            }
+        };
+        sleeper.spawn(forever).map_err(io("a thread"))?;
+    }
+    Ok(())
+}
+
+/// `PERF_EVENT_IOC_SET_BPF`: the event holds the program.
+pub fn attach(event: &impl AsRawFd, prog: &Object) -> Result<()> {
+    const SET_BPF: libc::Ioctl = 0x4004_2408;
+    // SAFETY: integers only.
+    let result = unsafe { libc::ioctl(event.as_raw_fd(), SET_BPF, prog.fd()) };
+    check("PERF_EVENT_IOC_SET_BPF", i64::from(result)).map(drop)
 }
 
 /// The number of a tracepoint, such as `sched/sched_kthread_stop`. Mounts tracefs

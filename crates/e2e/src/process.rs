@@ -1,9 +1,9 @@
 //! Ways in which a descriptor or a table comes to another process or thread.
 
 use crate::scene::Outcome;
-use crate::sys::{Result, check, check_fd, last};
-use std::mem::zeroed;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use crate::sys::{Error, Result, check, check_fd, last};
+use crate::unix;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// Asks the kernel to kill this thread's process when its parent dies.
@@ -83,61 +83,18 @@ pub fn exec_sleep() -> Outcome {
     Err(last("execve sleep").into())
 }
 
-/// A control message with room for one descriptor, aligned as `cmsghdr` asks.
-type Control = [u64; 4];
-
 /// Sends a descriptor over a socket (`SCM_RIGHTS`).
 pub fn send_fd(socket: &UnixStream, fd: &impl AsRawFd) -> Result<()> {
-    let (mut byte, mut control) = ([0_u8], Control::default());
-    let mut vector = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    // SAFETY: all zeroes is a valid msghdr. The control buffer is aligned and
-    // larger than CMSG_SPACE of one int, so the first header and its data lie in it.
-    let result = unsafe {
-        let mut message: libc::msghdr = zeroed();
-        message.msg_iov = &raw mut vector;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = libc::CMSG_SPACE(size_of::<RawFd>() as u32) as _;
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        (*header).cmsg_level = libc::SOL_SOCKET;
-        (*header).cmsg_type = libc::SCM_RIGHTS;
-        (*header).cmsg_len = libc::CMSG_LEN(size_of::<RawFd>() as u32) as _;
-        libc::CMSG_DATA(header)
-            .cast::<RawFd>()
-            .write_unaligned(fd.as_raw_fd());
-        libc::sendmsg(socket.as_raw_fd(), &raw const message, 0)
-    };
-    check("sendmsg(SCM_RIGHTS)", result as i64).map(drop)
+    unix::send(socket, &[fd])
 }
 
 /// Receives a descriptor that [`send_fd`] sent.
 pub fn receive_fd(socket: &UnixStream) -> Result<OwnedFd> {
-    let (mut byte, mut control) = ([0_u8], Control::default());
-    let mut vector = libc::iovec {
-        iov_base: byte.as_mut_ptr().cast(),
-        iov_len: 1,
-    };
-    // SAFETY: as in `send_fd`; the data is read only if the kernel wrote a header,
-    // and our own peer sends nothing but one descriptor.
-    let fd = unsafe {
-        let mut message: libc::msghdr = zeroed();
-        message.msg_iov = &raw mut vector;
-        message.msg_iovlen = 1;
-        message.msg_control = control.as_mut_ptr().cast();
-        message.msg_controllen = size_of::<Control>() as _;
-        let received = libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
-        check("recvmsg", received as i64)?;
-        let header = libc::CMSG_FIRSTHDR(&raw const message);
-        if header.is_null() {
-            -1
-        } else {
-            libc::CMSG_DATA(header).cast::<RawFd>().read_unaligned()
-        }
-    };
-    check_fd("SCM_RIGHTS", i64::from(fd))
+    let received = unix::receive(socket, 0)?.into_iter().next();
+    received.ok_or_else(|| Error {
+        what: "SCM_RIGHTS".into(),
+        errno: libc::EBADMSG,
+    })
 }
 
 /// Maps `length` bytes of a map, shared and readable, until the process ends.

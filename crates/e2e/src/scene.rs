@@ -270,11 +270,14 @@ impl Child {
 
     /// A list of ids or descriptors of the report.
     pub fn ids(&self, key: &str) -> Vec<u32> {
+        self.numbers(key).into_iter().map(|n| n as u32).collect()
+    }
+
+    /// A list of numbers of the report.
+    pub fn numbers(&self, key: &str) -> Vec<u64> {
         let list = self.report[key].as_array();
         let list = list.unwrap_or_else(|| panic!("no list {key} in {}", self.report));
-        list.iter()
-            .map(|v| v.as_u64().map_or(u32::MAX, |v| v as u32))
-            .collect()
+        list.iter().map(|v| v.as_u64().expect("a number")).collect()
     }
 
     /// A text of the report.
@@ -388,6 +391,12 @@ impl fmt::Display for Stop {
             Self::Failed(why) => f.write_str(why),
         }
     }
+}
+
+/// Closes the descriptors of these objects: a report with the id of each by its name.
+pub fn closed<const N: usize>(objects: [(&str, Object); N]) -> Value {
+    let ids = objects.map(|(name, object)| (name.to_owned(), object.id.into()));
+    serde_json::Map::from_iter(ids).into()
 }
 
 /// A report with the id of each object by its name, and its descriptor by the

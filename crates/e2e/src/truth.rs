@@ -4,14 +4,14 @@
 //! of its own, and keeps them pinned there; whoever wants to know opens and reads
 //! the pins through `/proc/PID/root`.
 
-use crate::bpf::Kind;
-use crate::files;
+use crate::bpf::{self, Kind};
 use crate::scene::{Child, Inherit, Outcome, Stop};
 use crate::sys::c_string;
+use crate::{files, kernel};
 use serde_json::json;
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 /// The loaded iterators.
@@ -60,7 +60,7 @@ impl Truth {
             std::thread::spawn(move || {
                 let child = Child::start(Inherit::Nothing, |stage| {
                     let bpffs = files::private_bpffs()?;
-                    for kind in KINDS {
+                    for kind in kinds() {
                         bpftool.pin(kind, &bpffs.join(kind))?;
                     }
                     stage.ready(json!({}))
@@ -89,12 +89,31 @@ impl Truth {
             counts.progs.insert(id as u32, refcnt - 1);
             counts.btfs.insert(btf as u32, btf_refcnt);
         }
-        for ([id, refcnt], _) in self.rows("link") {
-            counts.links.insert(id as u32, refcnt - 1);
+        if kinds().contains(&"link") {
+            for ([id, refcnt], _) in self.rows("link") {
+                counts.links.insert(id as u32, refcnt - 1);
+            }
+        } else {
+            counts.links = self.links_by_descriptor();
         }
         // What has no BTF prints 0.
         counts.btfs.remove(&0);
         counts
+    }
+
+    /// The counts of links as our own descriptors on them show it. The reference of
+    /// each such descriptor is subtracted.
+    fn links_by_descriptor(&self) -> HashMap<u32, u64> {
+        let links = bpf::all_links();
+        let own = u64::from(std::process::id());
+        let is_one = |fd: u64, id: u64| {
+            let mut links = links.iter();
+            links.any(|link| u64::from(link.fd()) == fd && u64::from(link.id) == id)
+        };
+        self.rows("link_file")
+            .filter(|([pid, fd, id, _], _)| *pid == own && is_one(*fd, *id))
+            .map(|([_, _, id, refcnt], _)| (id as u32, refcnt - 1))
+            .collect()
     }
 
     /// Reference count of the BTF with this id behind descriptor `fd` of `pid`.
@@ -129,16 +148,25 @@ fn row<const N: usize>(line: &str) -> Option<([u64; N], String)> {
     Some((numbers, words.next().unwrap_or_default().to_owned()))
 }
 
-const KINDS: [&str; 4] = ["map", "prog", "link", "file"];
+/// The iterators that this kernel has.
+fn kinds() -> [&'static str; 4] {
+    // 9f8836127308 "bpf: Add bpf_link iterator"
+    let link = if kernel::version() < (5, 19) {
+        "link_file"
+    } else {
+        "link"
+    };
+    ["map", "prog", link, "file"]
+}
 
-/// The program that loads the iterators, and where they are.
-struct Bpftool {
+/// The program that loads object files, and where they are.
+pub(crate) struct Bpftool {
     program: CString,
     objects: PathBuf,
 }
 
 impl Bpftool {
-    fn find() -> Self {
+    pub(crate) fn find() -> Self {
         let objects = std::env::var_os("LASTREF_E2E_FIXTURES")
             .map_or_else(|| PathBuf::from(env!("OUT_DIR")), PathBuf::from);
         let path = std::env::var("PATH").unwrap_or_default();
@@ -153,24 +181,36 @@ impl Bpftool {
     }
 
     /// `bpftool iter pin OBJECT PATH`
-    fn pin(&self, kind: &str, pin: &std::path::Path) -> Outcome {
+    fn pin(&self, kind: &str, pin: &Path) -> Outcome {
         let object = self.objects.join(format!("truth_{kind}.bpf.o"));
-        let words = [
-            "bpftool".to_owned(),
-            "iter".into(),
-            "pin".into(),
-            object.to_string_lossy().into_owned(),
-            pin.to_string_lossy().into_owned(),
-        ];
-        let words: Vec<CString> = words.iter().map(c_string).collect::<Result<_, _>>()?;
-        let mut arguments: Vec<_> = words.iter().map(|w| w.as_ptr()).collect();
-        arguments.push(std::ptr::null());
+        self.run(&[
+            "iter",
+            "pin",
+            &object.to_string_lossy(),
+            &pin.to_string_lossy(),
+        ])
+    }
+
+    /// `bpftool prog loadall OBJECT PROGS pinmaps MAPS`
+    pub(crate) fn load(&self, name: &str, progs: &Path, maps: &Path) -> Outcome {
+        let object = self.objects.join(format!("{name}.bpf.o"));
+        let [object, progs, maps] = [&object, progs, maps].map(Path::to_string_lossy);
+        self.run(&["prog", "loadall", &object, &progs, "pinmaps", &maps])
+    }
+
+    fn run(&self, arguments: &[&str]) -> Outcome {
+        let words: Vec<CString> = std::iter::once(&"bpftool")
+            .chain(arguments)
+            .map(c_string)
+            .collect::<Result<_, _>>()?;
+        let mut pointers: Vec<_> = words.iter().map(|w| w.as_ptr()).collect();
+        pointers.push(std::ptr::null());
         // SAFETY: the child calls execv at once, with a null-terminated array of C
         // strings; the parent waits for it.
         let status = unsafe {
             let child = libc::fork();
             if child == 0 {
-                libc::execv(self.program.as_ptr(), arguments.as_ptr());
+                libc::execv(self.program.as_ptr(), pointers.as_ptr());
                 libc::_exit(127);
             }
             let mut status = -1;
@@ -181,9 +221,9 @@ impl Bpftool {
             return Ok(());
         }
         Err(Stop::Failed(format!(
-            "{} iter pin {} failed (wait status {status})",
+            "{} {} failed (wait status {status})",
             self.program.to_string_lossy(),
-            object.display()
+            arguments.join(" ")
         )))
     }
 }

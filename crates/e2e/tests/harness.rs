@@ -123,6 +123,134 @@ fn a_report_with_one_mistake_is_refused() {
     }
 }
 
+/// A right report on a program that is held inside the kernel.
+fn right_in_kernel() -> Value {
+    let me = myself(&json!([5]));
+    json!({
+        "kind": "prog", "id": ID, "name": "p", "own": false,
+        "refcnt": 7, "explained": 7, "unexplained": 0, "settled": true, "state": "in-use",
+        "references": [
+            {"by": "attachment", "count": 2, "holders": [
+                {"type": "attachment", "target": "dev:lo@7", "attach_type": "xdp",
+                 "detach": null, "open_by": []},
+                {"type": "attachment", "target": "route:10.0.0.0/8@7", "attach_type": "lwt_in",
+                 "detach": null, "open_by": []},
+            ]},
+            {"by": "attachment", "count": 1, "holders": [
+                {"type": "attachment", "target": "tracepoint:a/b", "attach_type": "perf_event",
+                 "detach": null, "open_by": [me]},
+            ]},
+            {"by": "socket", "count": 1, "holders": [
+                {"type": "socket", "inode": 12, "netns": 7, "family": "tcp",
+                 "processes": [me["pid"]], "open_by": [me]},
+                {"type": "socket", "inode": null, "netns": 7, "family": "tcp",
+                 "processes": [], "open_by": []},
+            ]},
+            {"by": "io-uring", "count": 1, "holders": [
+                {"type": "io_uring", "pid": me["pid"], "fd": 5, "open_by": [me]},
+            ]},
+            {"by": "module", "count": 1, "holders": [
+                {"type": "module", "name": "bpf_preload"},
+            ]},
+            {"by": "struct-ops", "count": 1, "holders": [
+                {"type": "kernel", "what": "registered"},
+            ]},
+        ],
+        "kept_by": [me, {"type": "module", "name": "bpf_preload"}],
+    })
+}
+
+fn expected_in_kernel() -> Expect {
+    let me = std::process::id();
+    Expect::prog(
+        ID,
+        [
+            by("struct-ops", 1, [Who::kernel()]),
+            by("module", 1, [Who::module("bpf_preload")]),
+            by("io-uring", 1, [Who::io_uring(me, 5)]),
+            by(
+                "socket",
+                1,
+                [Who::socket_of_nobody(), Who::socket(12, [me])],
+            ),
+            by("attachment", 1, [Who::perf_event("tracepoint:a/b", [me])]),
+            by(
+                "attachment",
+                2,
+                [
+                    Who::attachment_at("route:", "lwt_in"),
+                    Who::attachment("dev:lo@7", "xdp"),
+                ],
+            ),
+        ],
+    )
+    .kept_by([Who::process(me, []), Who::module("bpf_preload")])
+}
+
+#[test]
+fn holders_in_the_kernel_with_one_mistake_are_refused() {
+    let right = right_in_kernel();
+    assert_eq!(
+        expected_in_kernel().against_object(&right),
+        Vec::<String>::new()
+    );
+    let mistakes: Vec<(&str, Value)> = vec![
+        ("/references/0/holders/0/type", json!("socket")),
+        ("/references/0/holders/0/target", json!("dev:lo@70")),
+        ("/references/0/holders/0/target", json!(null)),
+        ("/references/0/holders/0/attach_type", json!("tcx_ingress")),
+        (
+            "/references/0/holders/0/open_by",
+            json!([myself(&json!([]))]),
+        ),
+        ("/references/0/holders/1/target", json!("dev:route:@7")),
+        ("/references/1/holders/0/open_by", json!([])),
+        ("/references/1/holders/0/open_by/0/pid", json!(1)),
+        ("/references/1/holders/0/open_by/0/start_ticks", json!(1)),
+        ("/references/2/holders/0/inode", json!(13)),
+        ("/references/2/holders/0/inode", json!(null)),
+        ("/references/2/holders/0/processes", json!([])),
+        ("/references/2/holders/0/open_by", json!([])),
+        ("/references/2/holders/1/inode", json!(13)),
+        ("/references/2/holders/1/processes", json!([1])),
+        ("/references/3/holders/0/pid", json!(1)),
+        ("/references/3/holders/0/fd", json!(6)),
+        ("/references/3/holders/0/fd", json!(null)),
+        ("/references/3/holders/0/open_by", json!([])),
+        ("/references/4/holders/0/name", json!("bpf")),
+        ("/references/4/holders/0/type", json!("kernel")),
+        ("/references/5/holders/0/what", json!("")),
+        ("/references/5/holders/0/type", json!("module")),
+        ("/kept_by/1/name", json!("bpf")),
+        // A socket that a process has open ends no chain.
+        ("/kept_by/0", right["references"][2]["holders"][0].clone()),
+    ];
+    for (place, value) in mistakes {
+        let mut wrong = right.clone();
+        let slot = wrong.pointer_mut(place);
+        *slot.unwrap_or_else(|| panic!("{place} is not in the report")) = value.clone();
+        let differences = expected_in_kernel().against_object(&wrong);
+        assert!(!differences.is_empty(), "{place} = {value} went unnoticed");
+    }
+}
+
+/// Files that are sent or fixed count as user references, slots of the kernel's do not.
+#[test]
+fn a_map_s_user_count_follows_from_the_kinds() {
+    let references = [
+        by("in-flight", 1, [Who::socket(12, [])]),
+        by("io-uring", 2, [Who::io_uring(1, 5)]),
+        by("map-entry", 4, [Who::socket(13, [])]),
+    ];
+    let counts = |usercnt| Counts {
+        maps: [(ID, (7, usercnt))].into(),
+        ..Counts::default()
+    };
+    let expected = Expect::map(ID, references);
+    assert!(expected.against_truth(&counts(3)).is_empty());
+    assert!(!expected.against_truth(&counts(7)).is_empty());
+}
+
 #[test]
 fn holders_and_references_too_many_are_refused() {
     let mut wrong = right();

@@ -5,7 +5,7 @@
  * mistake there cannot hide here.
  *
  * `bpftool iter pin` takes one program per object file, therefore one of
- * TRUTH_MAP, TRUTH_PROG, TRUTH_LINK and TRUTH_FILE is defined by the build.
+ * TRUTH_MAP, TRUTH_PROG, TRUTH_LINK, TRUTH_LINK_FILE and TRUTH_FILE is defined by the build.
  * While an iterator shows a map, program or link it holds one reference on it
  * (bpf_map_get_curr_or_next() and its siblings): the reader subtracts that one.
  */
@@ -161,6 +161,29 @@ int truth_link(struct bpf_iter__bpf_link *ctx)
 	if (!link)
 		return 0;
 	BPF_SEQ_PRINTF(ctx->meta->seq, "%u %lld\n", link->id, link->refcnt.counter);
+	return 0;
+}
+#endif
+
+#ifdef TRUTH_LINK_FILE
+/*
+ * tgid fd id refcnt, of every open file as if it were a link: before 5.19 no
+ * iterator shows links. The reader opens all links, and asks for its own descriptors.
+ */
+SEC("iter/task_file")
+int truth_link_file(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct bpf_link *link;
+
+	if (!task || !file)
+		return 0;
+	link = file->private_data;
+	if (!link)
+		return 0;
+	BPF_SEQ_PRINTF(ctx->meta->seq, "%d %u %u %llu\n", task->tgid, ctx->fd,
+		       BPF_CORE_READ(link, id), BPF_CORE_READ(link, refcnt.counter));
 	return 0;
 }
 #endif

@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 mod wanted {
     // WANTED: each struct's name (no flavour), with the names of its fields; ""
@@ -21,15 +22,23 @@ mod wanted {
     include!(concat!(env!("OUT_DIR"), "/wanted.rs"));
 }
 
+/// Where the kernel shows its own BTF.
+pub const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
 /// The small BTF of the running kernel, in memory.
 pub struct CoreBtf {
     file: OwnedFd,
 }
 
 impl CoreBtf {
-    /// Reads the running kernel's BTF.
-    pub fn of_running_kernel() -> Option<Self> {
-        let vmlinux = std::fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    /// Made once from the running kernel's BTF, and kept.
+    pub fn of_running_kernel() -> Option<&'static Self> {
+        static RUNNING: OnceLock<Option<CoreBtf>> = OnceLock::new();
+        RUNNING.get_or_init(Self::make).as_ref()
+    }
+
+    fn make() -> Option<Self> {
+        let vmlinux = std::fs::read(VMLINUX).ok()?;
         let small = shrink(&vmlinux, wanted::WANTED)?;
         // SAFETY: the name is a C string.
         let fd = unsafe { libc::memfd_create(c"lastref-btf".as_ptr(), libc::MFD_CLOEXEC) };
@@ -42,11 +51,29 @@ impl CoreBtf {
         Some(Self { file: file.into() })
     }
 
-    /// A path to it, as long as this lives. Needs `/proc`.
+    /// A path to it. Needs `/proc`.
     pub fn path(&self) -> Option<PathBuf> {
         let path = PathBuf::from(format!("/proc/self/fd/{}", self.file.as_raw_fd()));
         path.exists().then_some(path)
     }
+}
+
+/// Whether the running kernel has a function of that name, as its BTF tells.
+pub fn has_function(name: &str) -> bool {
+    kernel_has(&[FUNC], name)
+}
+
+/// The same of a struct or union.
+pub fn has_struct(name: &str) -> bool {
+    kernel_has(&[STRUCT, UNION], name)
+}
+
+fn kernel_has(kinds: &[u32], name: &str) -> bool {
+    let vmlinux = std::fs::read(VMLINUX).unwrap_or_default();
+    Source::parse(&vmlinux).is_some_and(|source| {
+        let mut types = (1..source.offsets.len() as u32).filter_map(|id| source.get(id));
+        types.any(|ty| kinds.contains(&ty.kind) && source.string(ty.name) == Some(name.as_bytes()))
+    })
 }
 
 // Documentation/bpf/btf.rst; include/uapi/linux/btf.h
@@ -63,6 +90,7 @@ const TYPEDEF: u32 = 8;
 const VOLATILE: u32 = 9;
 const CONST: u32 = 10;
 const RESTRICT: u32 = 11;
+const FUNC: u32 = 12;
 const FUNC_PROTO: u32 = 13;
 const VAR: u32 = 14;
 const DATASEC: u32 = 15;
@@ -330,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_running_kernels_btf_shrinks_to_what_is_wanted() {
-        let vmlinux = std::fs::read("/sys/kernel/btf/vmlinux").expect("a kernel with BTF");
+        let vmlinux = std::fs::read(VMLINUX).expect("a kernel with BTF");
         let small = shrink(&vmlinux, wanted::WANTED).expect("it shrinks");
         assert!(small.len() < 200_000, "{} bytes", small.len());
         let source = Source::parse(&small).expect("it is BTF again");
@@ -346,7 +374,7 @@ mod tests {
 
     #[test]
     fn damaged_btf_is_no_panic() {
-        let vmlinux = std::fs::read("/sys/kernel/btf/vmlinux").expect("a kernel with BTF");
+        let vmlinux = std::fs::read(VMLINUX).expect("a kernel with BTF");
         let small = shrink(&vmlinux, wanted::WANTED).expect("it shrinks");
         for end in (0..small.len()).step_by(7) {
             let _ = shrink(&small[..end], wanted::WANTED);

@@ -7,6 +7,9 @@ use std::io;
 pub enum Needs {
     /// `CAP_BPF` and `CAP_PERFMON` (or root).
     Capabilities,
+    /// The same, or more memory to lock: before 5.11 a BPF object's memory counts
+    /// against `RLIMIT_MEMLOCK`, and the answer to both is the same.
+    LockedMemory,
     /// A sysfs at `/sys`, where the kernel's BTF is.
     Sysfs,
     /// `/sys/kernel/btf/vmlinux`: a kernel built with `CONFIG_DEBUG_INFO_BTF`.
@@ -22,6 +25,10 @@ impl Needs {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Capabilities => "CAP_BPF and CAP_PERFMON (or root)",
+            Self::LockedMemory => {
+                "CAP_BPF and CAP_PERFMON (or root), and on this kernel enough memory to lock \
+                 (ulimit -l unlimited, or CAP_SYS_RESOURCE)"
+            }
             Self::Sysfs => "a sysfs (mount -t sysfs sysfs /sys)",
             Self::KernelBtf => {
                 "a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y, /sys/kernel/btf/vmlinux)"

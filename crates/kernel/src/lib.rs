@@ -11,12 +11,14 @@
 //! kernel BTF, which no iterator shows: it is opened one at a time and closed at
 //! once ([`kernel_btfs`]).
 
+mod cgroup_paths;
 mod core_btf;
 mod error;
 pub mod holders;
 mod kernel_btf;
 mod objects;
 mod rows;
+mod samples;
 pub mod sys;
 mod walks;
 

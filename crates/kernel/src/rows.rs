@@ -60,7 +60,13 @@ plain!(
     row_super_block,
     row_inode,
     row_dentry,
-    row_slot
+    row_slot,
+    row_hold,
+    row_socket,
+    row_perf,
+    row_uring,
+    row_carried,
+    row_space
 );
 
 /// One row: its head, and all its bytes (the head's included).

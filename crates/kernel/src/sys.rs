@@ -141,6 +141,23 @@ pub(crate) fn btf_by_id(id: u32) -> io::Result<OwnedFd> {
     owned(unsafe { bpf::bpf_btf_get_fd_by_id(id) })
 }
 
+/// `BPF_LINK_GET_NEXT_ID` (5.8, needs `CAP_SYS_ADMIN`); `None` at the end.
+pub(crate) fn link_next_id(after: u32) -> io::Result<Option<u32>> {
+    let mut next = 0;
+    // SAFETY: `next` lives until the call returns.
+    match done(unsafe { bpf::bpf_link_get_next_id(after, &raw mut next) }) {
+        Ok(()) => Ok(Some(next)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// `BPF_LINK_GET_FD_BY_ID` (5.8, needs `CAP_SYS_ADMIN`).
+pub(crate) fn link_by_id(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers.
+    owned(unsafe { bpf::bpf_link_get_fd_by_id(id) })
+}
+
 /// `BPF_MAP_CREATE`: an array map with `max_entries` values of `value_size` bytes.
 pub fn create_array(name: &CStr, value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
     // SAFETY: the name is a C string; no options.
@@ -169,6 +186,17 @@ pub fn wait_for_grace_period() {
     // SAFETY: no pointers. The command is synchronize_rcu() (4.3).
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     std::thread::sleep(if result == 0 { WORK } else { GRACE });
+}
+
+/// Whether `RLIMIT_MEMLOCK` is not infinite. libbpf raises it where it matters and may.
+pub(crate) fn locked_memory_is_limited() -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` lives until the call returns.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+    result == 0 && limit.rlim_cur != libc::RLIM_INFINITY
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

@@ -1,9 +1,10 @@
 //! Loads the iterator programs, learns how BPF's files look, and runs walks.
 
-use crate::core_btf::CoreBtf;
+use crate::core_btf::{CoreBtf, VMLINUX, has_struct};
 use crate::error::{Error, Needs};
 use crate::objects::Map;
 use crate::rows::{Rows, generated, types};
+use crate::samples::{Carriers, IO_URINGS, Samples};
 use crate::sys;
 use generated::{WalksSkel, WalksSkelBuilder};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
@@ -14,8 +15,8 @@ use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixDatagram;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// The walks. Each is one iterator program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,14 +27,32 @@ pub enum Walk {
     Progs,
     /// All links (5.19).
     Links,
+    /// One link behind a descriptor of ours, where there is no `Links`.
+    LinkByFd,
     /// All descriptor tables.
     Files,
     /// All memory mappings.
     Mappings,
+    /// The same by each process's list, where there is no `Mappings`.
+    MappingsListed,
+    /// All processes' memories, for that.
+    Spaces,
     /// All inodes of all bpffs.
     Pins,
-    /// What stands in maps that hold objects.
+    /// What stands in maps.
     Slots,
+    /// All network namespaces and their devices.
+    Nets,
+    /// All cgroups.
+    Cgroups,
+    /// Sockets, perf events and io_urings in all descriptor tables.
+    Carriers,
+    /// What waits in a socket's queue or stands in an io_uring's table.
+    Contents,
+    /// The io_urings that tasks have registered for themselves.
+    Rings,
+    /// Events that children inherited of one perf event.
+    Children,
 }
 
 impl Walk {
@@ -42,18 +61,91 @@ impl Walk {
         match self {
             Self::Maps => "maps",
             Self::Progs => "programs",
-            Self::Links => "links",
+            Self::Links | Self::LinkByFd => "links",
             Self::Files => "descriptors",
-            Self::Mappings => "mappings",
+            Self::Mappings | Self::MappingsListed => "mappings",
+            Self::Spaces => "processes",
             Self::Pins => "pins",
             Self::Slots => "slots",
+            Self::Nets => "network devices",
+            Self::Cgroups => "cgroups",
+            Self::Carriers => "sockets, perf events and io_urings",
+            Self::Contents => "messages in flight and fixed files",
+            Self::Rings => "registered io_urings",
+            Self::Children => "inherited perf events",
         }
+    }
+
+    /// Its program. Walks over lists have a second one, without `bpf_loop`.
+    fn program(self, loops: Loops) -> &'static str {
+        let plain = loops == Loops::Plain;
+        match self {
+            Self::Maps => "maps",
+            Self::Progs => "progs",
+            Self::Links => "links",
+            Self::LinkByFd => "link_by_fd",
+            Self::Files => "files",
+            Self::Mappings => "mappings",
+            Self::MappingsListed => "mappings_listed",
+            Self::Spaces => "spaces",
+            Self::Carriers => "carriers",
+            Self::Rings => "rings",
+            Self::Pins => choose(plain, "pins_plain", "pins"),
+            Self::Slots => choose(plain, "slots_plain", "slots"),
+            Self::Nets => choose(plain, "nets_plain", "nets"),
+            Self::Cgroups => choose(plain, "cgroups_plain", "cgroups"),
+            Self::Contents => choose(plain, "contents_plain", "contents"),
+            Self::Children => choose(plain, "children_plain", "children"),
+        }
+    }
+
+    /// It tells perf events and `io_urings` from other files.
+    fn recognises_carriers(self) -> bool {
+        matches!(
+            self,
+            Self::Mappings | Self::MappingsListed | Self::Carriers | Self::Contents | Self::Rings
+        )
+    }
+
+    /// It goes over lists in bounded runs (`bpf/ticks.h`).
+    fn ticks(self) -> bool {
+        self == Self::MappingsListed || self.program(Loops::Calls) != self.program(Loops::Plain)
     }
 }
 
-/// Those that every sweep runs. The others are loaded when they are first wanted.
+fn choose<T>(condition: bool, one: T, other: T) -> T {
+    if condition { one } else { other }
+}
+
+/// Those that every sweep runs.
 const EVERY_SWEEP: [Walk; 4] = [Walk::Maps, Walk::Progs, Walk::Links, Walk::Files];
-const STAGED: [Walk; 3] = [Walk::Pins, Walk::Slots, Walk::Mappings];
+/// The others, in groups that are loaded together when one of them is first wanted.
+const STAGED: [&[Walk]; 6] = [
+    &[Walk::Pins, Walk::Slots],
+    &[Walk::Mappings],
+    &[Walk::MappingsListed, Walk::Spaces],
+    &[Walk::Nets, Walk::Cgroups],
+    &[Walk::Carriers, Walk::Contents, Walk::Rings],
+    &[Walk::Children],
+];
+
+/// A walk whose list changes under it is made again at once, so often in all. What is
+/// missed then is said (`cut`), and a later pass may find it.
+const ATTEMPTS: u32 = 5;
+
+/// Looks until what is found is not `cut`.
+pub(crate) fn until_whole<T>(
+    mut look: impl FnMut() -> Result<T, Error>,
+    is_cut: impl Fn(&T) -> bool,
+) -> Result<T, Error> {
+    for _ in 1..ATTEMPTS {
+        let found = look()?;
+        if !is_cut(&found) {
+            return Ok(found);
+        }
+    }
+    look()
+}
 
 /// Ids of the objects that this process made in order to look.
 pub type Own = FxHashSet<ObjectId>;
@@ -61,9 +153,7 @@ pub type Own = FxHashSet<ObjectId>;
 /// The loaded walks.
 pub struct Walks {
     every_sweep: Loaded,
-    staged: Option<Loaded>,
-    /// They were refused, and are not tried again.
-    refused: Option<Refusal>,
+    staged: [Staged; STAGED.len()],
     own: Own,
     /// What our own descriptors taught us.
     file_ops: types::file_ops,
@@ -72,6 +162,24 @@ pub struct Walks {
     /// Address of sockfs's `struct file_system_type`.
     fs_type: u64,
     has_links: bool,
+    /// Kinds of carriers that could not be learned; none before that was tried.
+    unknown_carriers: Option<Vec<&'static str>>,
+    /// Time spent on loading programs.
+    loading: Duration,
+    /// The kernel has an XDP dispatcher; `None` until that was asked.
+    pub(crate) has_dispatcher: Option<bool>,
+    /// An iterator over mappings; asked for when it is first wanted.
+    has_mappings: Option<bool>,
+    /// Why the last sweep saw no links.
+    links_unseen: Option<String>,
+}
+
+/// A group of walks.
+#[derive(Default)]
+struct Staged {
+    loaded: Option<Loaded>,
+    /// It was refused, and is not tried again.
+    refused: Option<Refusal>,
 }
 
 impl std::fmt::Debug for Walks {
@@ -84,27 +192,40 @@ impl Walks {
     /// Loads what every sweep needs. Needs `CAP_BPF` and `CAP_PERFMON`, and a
     /// kernel with BTF and BPF iterators.
     pub fn load() -> Result<Self, Error> {
-        let (every_sweep, has_links) = match Loaded::new(&EVERY_SWEEP, Loops::Calls) {
-            Ok(loaded) => (loaded, true),
-            // No link iterator before 5.19 (2f5f33ae7f0a "bpf: Add bpf_link iterator").
-            Err(error) if error.needs() == Needs::Other && !has_type("bpf_iter__bpf_link") => {
-                let others = [Walk::Maps, Walk::Progs, Walk::Files];
-                (Loaded::new(&others, Loops::Calls)?, false)
+        match Loaded::new(&EVERY_SWEEP, Loops::Calls) {
+            Ok(loaded) => Self::new(loaded, true),
+            // No link iterator before 5.19 (9f8836127308 "bpf: Add bpf_link iterator").
+            Err(error) if error.needs() == Needs::Other && !has_struct("bpf_iter__bpf_link") => {
+                Self::load_without_links()
             }
-            Err(error) => return Err(error),
-        };
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`Walks::load`] on a kernel without an iterator over links. Public for tests: both
+    /// ways must find the same.
+    pub fn load_without_links() -> Result<Self, Error> {
+        let walks = [Walk::Maps, Walk::Progs, Walk::LinkByFd, Walk::Files];
+        Self::new(Loaded::new(&walks, Loops::Calls)?, false)
+    }
+
+    fn new(every_sweep: Loaded, has_links: bool) -> Result<Self, Error> {
         let mut walks = Self {
             own: Own::default(),
             every_sweep,
-            staged: None,
-            refused: None,
+            staged: Default::default(),
             file_ops: types::file_ops::default(),
             loops: Loops::Calls,
             fs_type: 0,
             has_links,
+            unknown_carriers: None,
+            loading: Duration::ZERO,
+            has_dispatcher: None,
+            has_mappings: None,
+            links_unseen: None,
         };
         walks.every_sweep.own_objects(&mut walks.own);
-        walks.calibrate()?;
+        walks.calibrate(Carriers::socket())?;
         Ok(walks)
     }
 
@@ -131,7 +252,12 @@ impl Walks {
         }));
     }
 
-    /// Whether this kernel can show links (5.19).
+    /// Time spent so far on loading the programs of costly walks.
+    pub fn loading(&self) -> Duration {
+        self.loading
+    }
+
+    /// Whether this kernel has an iterator over links (5.19). Else they are opened by their ids.
     pub fn has_links(&self) -> bool {
         self.has_links
     }
@@ -147,17 +273,12 @@ impl Walks {
         self.file_ops.level
     }
 
-    /// Runs one walk; `each` gets its rows, many at a time. `info` says over
-    /// what, for iterators that need it.
+    /// Runs one walk; `each` gets its rows, many at a time.
     pub(crate) fn run(&mut self, walk: Walk, mut each: impl FnMut(Rows<'_>)) -> Result<(), Error> {
-        let loaded = if EVERY_SWEEP.contains(&walk) {
-            &mut self.every_sweep
-        } else {
-            self.load_staged()?;
-            self.staged.as_mut().expect("it is loaded")
-        };
+        let loaded = self.loaded(walk)?;
         loaded.bss().last = types::last_written::default();
-        let ticks = matches!(walk, Walk::Pins | Walk::Slots)
+        let ticks = walk
+            .ticks()
             .then(|| sys::iter_over_map(loaded.skel.maps.ticks.as_fd()));
         let fail = |source| Error::Walk {
             walk: walk.name(),
@@ -168,10 +289,62 @@ impl Walks {
         read_rows(file, &mut each).map_err(fail)
     }
 
-    /// The global variables of the object that has `Pins`, `Slots` and `Mappings`.
-    pub(crate) fn staged_bss(&mut self) -> Result<&mut types::bss, Error> {
-        self.load_staged()?;
-        Ok(self.staged.as_mut().expect("it is loaded").bss())
+    /// The global variables of the object that has this walk.
+    pub(crate) fn bss_of(&mut self, walk: Walk) -> Result<&mut types::bss, Error> {
+        Ok(self.loaded(walk)?.bss())
+    }
+
+    /// The object that has this walk; it is loaded if it was not.
+    fn loaded(&mut self, walk: Walk) -> Result<&mut Loaded, Error> {
+        let Some(group) = STAGED.iter().position(|group| group.contains(&walk)) else {
+            return Ok(&mut self.every_sweep);
+        };
+        self.load_staged(group)?;
+        Ok(self.staged[group].loaded.as_mut().expect("it is loaded"))
+    }
+
+    /// Kinds of files that may hold BPF objects, and that we could not learn to recognise.
+    pub fn unknown_carriers(&self) -> &[&'static str] {
+        self.unknown_carriers.as_deref().unwrap_or_default()
+    }
+
+    /// Whether this kernel has an iterator over mappings (5.12).
+    pub(crate) fn has_mappings(&mut self) -> bool {
+        if self.has_mappings.is_none() {
+            let has = self.loaded(Walk::Mappings).is_ok() || has_struct("bpf_iter__task_vma");
+            self.has_mappings = Some(has);
+        }
+        self.has_mappings == Some(true)
+    }
+
+    /// Why links could not be read, if so.
+    pub fn links_unseen(&self) -> Option<&str> {
+        self.links_unseen.as_deref()
+    }
+
+    pub(crate) fn note_links_unseen(&mut self, why: String) {
+        self.links_unseen = Some(why);
+    }
+
+    /// The iterator that shows the link behind [`Walks::set_link_fd`].
+    pub(crate) fn link_reader(&mut self) -> io::Result<OwnedFd> {
+        let loaded = &mut self.every_sweep;
+        loaded.bss().last = types::last_written::default();
+        // Any array of one element: its program is then called once.
+        let over = sys::iter_over_map(loaded.skel.maps.bss.as_fd());
+        let link = sys::iter_link(loaded.program(Walk::LinkByFd), Some(over))?;
+        note_own(&link, &mut self.own);
+        Ok(link)
+    }
+
+    /// Which of our descriptors the link reader reads.
+    pub(crate) fn set_link_fd(&mut self, fd: u32) {
+        self.every_sweep.bss().link_fd = fd;
+    }
+
+    /// Runs an iterator of ours once.
+    pub(crate) fn read(reader: BorrowedFd<'_>, each: &mut impl FnMut(Rows<'_>)) -> io::Result<()> {
+        read_rows(sys::iter_create(reader)?, each)
     }
 
     pub(crate) fn sockfs_type(&self) -> u64 {
@@ -181,41 +354,58 @@ impl Walks {
     /// Uses the programs for kernels without `bpf_loop` also where there is one.
     /// For tests: both must find the same.
     pub fn use_plain_loops(&mut self) {
-        self.staged = None;
+        self.staged = Default::default();
         self.loops = Loops::Plain;
     }
 
-    fn load_staged(&mut self) -> Result<(), Error> {
-        if self.staged.is_some() {
+    fn load_staged(&mut self, group: usize) -> Result<(), Error> {
+        if self.staged[group].loaded.is_some() {
             return Ok(());
         }
-        if let Some(refusal) = &self.refused {
+        if let Some(refusal) = &self.staged[group].refused {
             return Err(refusal.error());
         }
-        let mut loaded = Loaded::new(&STAGED, self.loops);
-        if loaded.is_err() && self.loops == Loops::Calls {
+        let begun = Instant::now();
+        let result = self.load_group(group);
+        self.loading += begun.elapsed();
+        result
+    }
+
+    fn load_group(&mut self, group: usize) -> Result<(), Error> {
+        let walks = STAGED[group];
+        let recognises = walks.iter().any(|walk| walk.recognises_carriers());
+        if recognises && self.unknown_carriers.is_none() {
+            let carriers = Carriers::all();
+            let mut missing = carriers.missing();
+            // A kernel without CONFIG_IO_URING has none.
+            missing.retain(|&kind| kind != IO_URINGS || has_struct("io_ring_ctx"));
+            self.unknown_carriers = Some(missing);
+            self.calibrate(carriers)?;
+        }
+        let mut loaded = Loaded::new(walks, self.loops);
+        if loaded.is_err() && self.loops == Loops::Calls && walks.iter().any(|w| w.ticks()) {
             // No bpf_loop before 5.17 (e6f2dd0f8067 "bpf: Add bpf_loop helper").
-            let plain = Loaded::new(&STAGED, Loops::Plain);
+            let plain = Loaded::new(walks, Loops::Plain);
             if plain.is_ok() {
                 self.loops = Loops::Plain;
                 loaded = plain;
             }
         }
-        let mut loaded = loaded.inspect_err(|error| self.refused = Some(Refusal::new(error)))?;
+        let staged = &mut self.staged[group];
+        let mut loaded = loaded.inspect_err(|e| staged.refused = Some(Refusal::new(e)))?;
         loaded.bss().file_ops = self.file_ops;
         loaded.own_objects(&mut self.own);
-        self.staged = Some(loaded);
+        staged.loaded = Some(loaded);
         Ok(())
     }
 
     /// Reads what our own descriptors look like to the kernel. A table of file
     /// operations is believed only as far as a file of ours has it.
-    fn calibrate(&mut self) -> Result<(), Error> {
+    fn calibrate(&mut self, carriers: Carriers) -> Result<(), Error> {
         let failed = |source| Error::Walk {
             walk: "lastref's own descriptors",
             source,
         };
-        let socket = UnixDatagram::unbound().ok();
         let loaded = &mut self.every_sweep;
         loaded.bss().calibrating = true;
         let program = loaded.program(Walk::Files);
@@ -230,7 +420,7 @@ impl Walks {
             link: link.as_raw_fd(),
             btf: loaded.btf_fd(),
             iter: file.as_raw_fd(),
-            socket: socket.as_ref().map_or(-1, AsRawFd::as_raw_fd),
+            carriers,
         };
         let mut seen = Vec::new();
         read_rows(file, &mut |rows| {
@@ -246,58 +436,19 @@ impl Walks {
     }
 }
 
-/// Descriptors of ours, one of each kind that is to be recognised.
-struct Samples {
-    map: i32,
-    prog: i32,
-    link: i32,
-    btf: i32,
-    iter: i32,
-    socket: i32,
-}
-
-impl Samples {
-    fn learn(&self, seen: &[types::row_calibration]) -> Result<(types::file_ops, u64), Error> {
-        let find = |fd: i32| seen.iter().find(|s| s.row.n.cast_signed() == fd && fd >= 0);
-        let f_op = |fd, why| match find(fd) {
-            Some(s) if s.f_op != 0 && s.private_data != 0 => Ok(*s),
-            _ => Err(Error::Calibration(why)),
-        };
-        let map = f_op(self.map, "its own map was not among them")?;
-        let prog = f_op(self.prog, "its own program was not among them")?;
-        let link = f_op(self.link, "its own link was not among them")?;
-        let btf = f_op(self.btf, "its own BTF was not among them")?;
-        let iter = f_op(self.iter, "its own iterator was not among them")?;
-        let tables: FxHashSet<u64> = [map, prog, link, btf, iter]
-            .iter()
-            .map(|s| s.f_op)
-            .collect();
-        if tables.len() != 5 {
-            return Err(Error::Calibration("two kinds of file look the same"));
-        }
-        let file_ops = types::file_ops {
-            map: map.f_op,
-            prog: prog.f_op,
-            link: link.f_op,
-            btf: btf.f_op,
-            iter: iter.f_op,
-            link_release: link.release,
-            level: map.level,
-            ..types::file_ops::default()
-        };
-        Ok((file_ops, find(self.socket).map_or(0, |s| s.fs_type)))
-    }
-}
-
 /// Opens an iterator of ours, and notes that its link is our own.
 fn open(link: &OwnedFd, own: &mut Own) -> io::Result<OwnedFd> {
     let file = sys::iter_create(link.as_fd())?;
+    note_own(link, own);
+    Ok(file)
+}
+
+fn note_own(link: &OwnedFd, own: &mut Own) {
     let id = sys::link_id(link.as_fd()).ok();
     own.extend(id.map(|id| ObjectId {
         kind: Kind::Link,
         id,
     }));
-    Ok(file)
 }
 
 /// Reads an iterator to its end.
@@ -342,12 +493,6 @@ impl Refusal {
     }
 }
 
-/// Whether the running kernel has a type of that name.
-fn has_type(name: &str) -> bool {
-    use libbpf_rs::btf::{Btf, BtfType};
-    Btf::from_vmlinux().is_ok_and(|btf| btf.type_by_name::<BtfType<'_>>(name).is_some())
-}
-
 /// How a walk with many steps makes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loops {
@@ -377,29 +522,21 @@ impl Loaded {
             let log = LOG.lock().map(|mut l| std::mem::take(&mut *l));
             load_error(error, log.unwrap_or_default())
         };
-        // Lives as long as the process, which makes four of these at most.
+        // Lives as long as the process, which makes one of these for each group.
         let storage = Box::leak(Box::new(MaybeUninit::uninit()));
         let mut builder = WalksSkelBuilder::default();
-        let core_btf = CoreBtf::of_running_kernel();
-        if let Some(path) = core_btf.as_ref().and_then(CoreBtf::path) {
+        if let Some(path) = CoreBtf::of_running_kernel().and_then(CoreBtf::path) {
             builder
                 .obj_builder
                 .btf_custom_path(path)
                 .map_err(|e| fail(&e))?;
         }
         let mut open = builder.open(storage).map_err(|e| fail(&e))?;
-        let progs = &mut open.progs;
-        progs.maps.set_autoload(walks.contains(&Walk::Maps));
-        progs.progs.set_autoload(walks.contains(&Walk::Progs));
-        progs.links.set_autoload(walks.contains(&Walk::Links));
-        progs.files.set_autoload(walks.contains(&Walk::Files));
-        progs.mappings.set_autoload(walks.contains(&Walk::Mappings));
-        let plain = loops == Loops::Plain;
-        let (pins, slots) = (walks.contains(&Walk::Pins), walks.contains(&Walk::Slots));
-        progs.pins.set_autoload(pins && !plain);
-        progs.slots.set_autoload(slots && !plain);
-        progs.pins_plain.set_autoload(pins && plain);
-        progs.slots_plain.set_autoload(slots && plain);
+        let wanted: Vec<&str> = walks.iter().map(|walk| walk.program(loops)).collect();
+        for mut prog in open.open_object_mut().progs_mut() {
+            let name = prog.name().to_string_lossy().into_owned();
+            prog.set_autoload(wanted.contains(&name.as_str()));
+        }
         let skel = open.load().map_err(|e| fail(&e))?;
         Ok(Self { skel, loops })
     }
@@ -414,16 +551,24 @@ impl Loaded {
 
     fn program(&self, walk: Walk) -> BorrowedFd<'_> {
         let progs = &self.skel.progs;
+        let plain = self.loops == Loops::Plain;
         match walk {
             Walk::Maps => progs.maps.as_fd(),
             Walk::Progs => progs.progs.as_fd(),
             Walk::Links => progs.links.as_fd(),
+            Walk::LinkByFd => progs.link_by_fd.as_fd(),
             Walk::Files => progs.files.as_fd(),
             Walk::Mappings => progs.mappings.as_fd(),
-            Walk::Pins if self.loops == Loops::Plain => progs.pins_plain.as_fd(),
-            Walk::Slots if self.loops == Loops::Plain => progs.slots_plain.as_fd(),
-            Walk::Pins => progs.pins.as_fd(),
-            Walk::Slots => progs.slots.as_fd(),
+            Walk::Carriers => progs.carriers.as_fd(),
+            Walk::Pins => choose(plain, progs.pins_plain.as_fd(), progs.pins.as_fd()),
+            Walk::Slots => choose(plain, progs.slots_plain.as_fd(), progs.slots.as_fd()),
+            Walk::Nets => choose(plain, progs.nets_plain.as_fd(), progs.nets.as_fd()),
+            Walk::Cgroups => choose(plain, progs.cgroups_plain.as_fd(), progs.cgroups.as_fd()),
+            Walk::Contents => choose(plain, progs.contents_plain.as_fd(), progs.contents.as_fd()),
+            Walk::MappingsListed => progs.mappings_listed.as_fd(),
+            Walk::Spaces => progs.spaces.as_fd(),
+            Walk::Rings => progs.rings.as_fd(),
+            Walk::Children => choose(plain, progs.children_plain.as_fd(), progs.children.as_fd()),
         }
     }
 
@@ -457,12 +602,17 @@ impl Loaded {
 fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
     let exists = |path| std::path::Path::new(path).exists();
     let needs = if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
-        Needs::Capabilities
+        // 80ee81e0403c "bpf: Eliminate rlimit-based memory accounting infra for bpf maps": until v5.11 a map had this struct.
+        if sys::locked_memory_is_limited() && has_struct("bpf_map_memory") {
+            Needs::LockedMemory
+        } else {
+            Needs::Capabilities
+        }
     } else if !exists("/sys/kernel") {
         Needs::Sysfs
-    } else if !exists("/sys/kernel/btf/vmlinux") {
+    } else if !exists(VMLINUX) {
         Needs::KernelBtf
-    } else if !has_type("bpf_iter__task_file") {
+    } else if !has_struct("bpf_iter__task_file") {
         Needs::Iterators
     } else {
         Needs::Other

@@ -222,3 +222,97 @@ fn both_forms_of_the_walk_over_slots_find_the_same() {
     });
     assert_eq!(found, [[u64::from(USED); 2]; 2]);
 }
+
+/// The verifier takes every program, and each walk comes to its end.
+#[test]
+fn every_walk_runs_in_both_forms() {
+    if !is_root() {
+        return;
+    }
+    for plain in [false, true] {
+        let mut walks = Walks::load().expect("the walks load");
+        if plain {
+            walks.use_plain_loops();
+        }
+        let objects = walks.objects().expect("objects");
+        walks.pins().expect("pins");
+        walks.mappings().expect("mappings");
+        let slots = walks.slots(objects.maps.iter()).expect("slots");
+        let nets = walks.nets().expect("nets");
+        let cgroups = walks.cgroups().expect("cgroups");
+        let mut carriers = walks.carriers().expect("carriers");
+        walks.contents(&mut carriers).expect("contents");
+        println!("{slots:?}\n{nets:?}\n{cgroups:?}\n{carriers:?}");
+        assert!(walks.unknown_carriers().is_empty());
+    }
+}
+
+/// A link on a network namespace that nobody else has (`sk_lookup`, 5.9), and the namespace.
+fn netns_link() -> (OwnedFd, fs::File) {
+    use std::os::fd::FromRawFd;
+    // r0 = SK_PASS; exit
+    let insns = [
+        libbpf_sys::bpf_insn {
+            code: 0xb7,
+            imm: 1,
+            ..Default::default()
+        },
+        libbpf_sys::bpf_insn {
+            code: 0x95,
+            ..Default::default()
+        },
+    ];
+    let opts = libbpf_sys::bpf_prog_load_opts {
+        sz: size_of::<libbpf_sys::bpf_prog_load_opts>() as _,
+        expected_attach_type: libbpf_sys::BPF_SK_LOOKUP,
+        ..Default::default()
+    };
+    // SAFETY: no memory is shared through this call.
+    assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0);
+    let netns = fs::File::open("/proc/thread-self/ns/net").expect("the new namespace");
+    // SAFETY: strings, instructions and options live until the calls return, and the
+    // descriptors are new ones that nobody else has.
+    unsafe {
+        let prog = libbpf_sys::bpf_prog_load(
+            libbpf_sys::BPF_PROG_TYPE_SK_LOOKUP,
+            c"walks_test".as_ptr(),
+            c"GPL".as_ptr(),
+            insns.as_ptr(),
+            insns.len() as _,
+            (&raw const opts).cast_mut(),
+        );
+        assert!(prog >= 0, "a program: errno {}", -prog);
+        let prog = OwnedFd::from_raw_fd(prog);
+        let link = libbpf_sys::bpf_link_create(
+            prog.as_raw_fd(),
+            netns.as_raw_fd(),
+            libbpf_sys::BPF_SK_LOOKUP,
+            std::ptr::null(),
+        );
+        assert!(link >= 0, "a link: errno {}", -link);
+        (OwnedFd::from_raw_fd(link), netns)
+    }
+}
+
+/// Kernels before 5.19 have no iterator over links: there they are opened by their ids.
+#[test]
+fn links_by_id_are_those_of_the_iterator() {
+    if !is_root() {
+        return;
+    }
+    let (link, _netns) = std::thread::spawn(netns_link).join().expect("a link");
+    let copy = link.try_clone().expect("a copy");
+    let id = sys::link_id(link.as_fd()).expect("its id");
+    let mut by_id = Walks::load_without_links().expect("the walks load");
+    let mut by_default = Walks::load().expect("the walks load");
+    let [one, other] = [&mut by_id, &mut by_default].map(|walks| {
+        let objects = walks.objects().expect("objects");
+        assert_eq!(walks.links_unseen(), None);
+        let ours = objects.links.into_iter().find(|link| link.id == id);
+        ours.expect("our link")
+    });
+    assert_eq!(one, other);
+    assert_eq!(one.refcnt, 1, "two descriptors on one file");
+    assert!(one.target.is_some(), "{one:?}");
+    drop(copy);
+}

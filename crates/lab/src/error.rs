@@ -1,6 +1,7 @@
 //! Why a scenario could not be run, and what it would take.
 
 use crate::message::Reason;
+use crate::prepare::Unready;
 use std::io;
 use std::process::ExitStatus;
 
@@ -21,10 +22,12 @@ pub enum Step {
     Create,
     /// Pins it.
     Pin,
+    /// Starts the scenario's program.
+    Start,
 }
 
 /// Step, code on the pipe, what failed, what it takes if the kernel refuses.
-const STEPS: [(Step, &str, &str, &str); 7] = [
+const STEPS: [(Step, &str, &str, &str); 8] = [
     (
         Step::DieWithParent,
         "die",
@@ -57,6 +60,12 @@ const STEPS: [(Step, &str, &str, &str); 7] = [
     ),
     (Step::Create, "create", "cannot make a BPF map", BPF),
     (Step::Pin, "pin", "cannot pin its map", BPF),
+    (
+        Step::Start,
+        "start",
+        "cannot start the scenario's program",
+        ADMIN,
+    ),
 ];
 const ADMIN: &str = "CAP_SYS_ADMIN (or root)";
 const BPF: &str = "CAP_BPF and CAP_SYS_ADMIN (or root)";
@@ -111,6 +120,12 @@ pub enum Error {
         /// The kernel's answer.
         errno: io::Error,
     },
+    /// The scenario's program cannot be had.
+    #[error(transparent)]
+    Unready(#[from] Unready),
+    /// The scenario's program did not do what scenarios do.
+    #[error("the scenario's program {0}")]
+    Program(String),
     /// The child ended before it leaked anything, or said what no child of ours says.
     #[error("the lab's process ended before it began ({0})")]
     Ended(ExitStatus),
@@ -132,9 +147,10 @@ pub enum Error {
 
 impl Error {
     /// What it would take, if privilege or the kernel is what is missing.
-    pub fn needs(&self) -> Option<&'static str> {
+    pub fn needs(&self) -> Option<&str> {
         match self {
             Self::Refused { step, errno } => step.needs(*errno),
+            Self::Unready(Unready::Needs(what)) => Some(what),
             _ => None,
         }
     }
@@ -157,10 +173,16 @@ mod tests {
         }
         // `match` without a wildcard: a new step does not compile without being looked at here.
         let counted = |step| match step {
-            Step::DieWithParent | Step::Unshare | Step::Private | Step::Mount => 4,
-            Step::Directory | Step::Create | Step::Pin => 3,
+            Step::DieWithParent
+            | Step::Unshare
+            | Step::Private
+            | Step::Mount
+            | Step::Directory
+            | Step::Create
+            | Step::Pin
+            | Step::Start => 8,
         };
-        assert_eq!(counted(Step::Mount) + counted(Step::Pin), STEPS.len());
+        assert_eq!(counted(Step::Mount), STEPS.len());
     }
 
     #[test]

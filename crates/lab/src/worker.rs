@@ -2,23 +2,32 @@
 
 use crate::CHILD_COMMAND;
 use crate::error::Error;
-use crate::message::{LONGEST, Message};
 use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::VecDeque;
-use std::io;
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Instant;
 
+/// How the lines of a child are read.
+#[derive(Debug)]
+pub struct Language<M> {
+    /// A line; `None` if no child of ours says that.
+    pub parse: fn(&str) -> Option<M>,
+    /// No line is longer.
+    pub longest: usize,
+}
+
 /// What happens next to a child.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum Event<M> {
     /// It says something.
-    Said(Message),
+    Said(M),
     /// It has exited, or says what no child of ours says.
     Over,
     /// We are asked to end.
@@ -28,24 +37,30 @@ pub enum Event {
 }
 
 /// A child. Dropping it kills it and waits for it.
-pub struct Worker {
+pub struct Worker<M> {
     child: Child,
+    language: Language<M>,
     pidfd: OwnedFd,
     /// Open for as long as the child shall go on.
     lifeline: Option<ChildStdin>,
     out: ChildStdout,
     buffer: Vec<u8>,
-    said: VecDeque<Message>,
+    said: VecDeque<M>,
     over: bool,
     status: Option<ExitStatus>,
 }
 
-impl Worker {
+impl<M> Worker<M> {
     /// Starts this program again as `lab-child WORDS…`.
     ///
     /// A fork alone would do in a program with one thread, but that is not for a
     /// library to know.
-    pub fn start(words: &[String]) -> Result<Self, Error> {
+    pub fn start(
+        words: &[impl AsRef<OsStr>],
+        env: &[(String, String)],
+        errors: Stdio,
+        language: Language<M>,
+    ) -> Result<Self, Error> {
         let failed = |errno| Error::Child {
             doing: "started",
             errno,
@@ -58,8 +73,10 @@ impl Worker {
             )
             .arg(CHILD_COMMAND)
             .args(words)
+            .envs(env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(errors)
             .spawn()
             .map_err(failed)?;
         let parts = pidfd(&child).and_then(|pidfd| {
@@ -71,6 +88,7 @@ impl Worker {
             Ok((pidfd, out)) => Ok(Self {
                 lifeline: child.stdin.take(),
                 child,
+                language,
                 pidfd,
                 out,
                 buffer: Vec::new(),
@@ -97,7 +115,7 @@ impl Worker {
         &mut self,
         signals: Option<&Signals>,
         until: Option<Instant>,
-    ) -> Result<Event, Error> {
+    ) -> Result<Event<M>, Error> {
         let failed = |errno: Errno| Error::Child {
             doing: "followed",
             errno: errno.into(),
@@ -135,7 +153,7 @@ impl Worker {
 
     /// Takes what there is to read, and makes messages of it.
     fn read(&mut self) -> Result<(), Errno> {
-        let mut chunk = [0; LONGEST];
+        let mut chunk = [0; 4096];
         let n = match rustix::io::read(&self.out, &mut chunk) {
             Err(Errno::INTR) => return Ok(()),
             n => n?,
@@ -146,14 +164,23 @@ impl Worker {
             let line: Vec<u8> = self.buffer.drain(..=end).collect();
             match std::str::from_utf8(&line[..end])
                 .ok()
-                .and_then(Message::parse)
+                .and_then(self.language.parse)
             {
                 Some(message) => self.said.push_back(message),
                 None => self.over = true,
             }
         }
-        self.over |= self.buffer.len() > LONGEST;
+        self.over |= self.buffer.len() > self.language.longest;
         Ok(())
+    }
+
+    /// Writes a line to it.
+    pub fn tell(&mut self, text: &str) -> io::Result<()> {
+        let Some(lifeline) = &mut self.lifeline else {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        };
+        writeln!(lifeline, "{text}")?;
+        lifeline.flush()
     }
 
     /// Asks it to stop, and to say what it has done.
@@ -178,7 +205,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl<M> Drop for Worker<M> {
     fn drop(&mut self) {
         let _ = self.end();
     }

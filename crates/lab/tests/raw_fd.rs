@@ -108,7 +108,10 @@ fn ends_after_its_time_and_counts_exactly() {
     run.until("25 descriptors leaked; that is all");
     assert_eq!(map_fds(pid).len(), 25);
     assert!(map_lives(map));
-    run.until("ended after 1.5 s; 25 descriptors leaked");
+    let ended = run.until("ended after s; 25 descriptors leaked");
+    let seconds = ended.split(' ').find_map(|word| word.parse::<f64>().ok());
+    // Not before; how long after, a busy machine decides.
+    assert!(seconds.is_some_and(|seconds| seconds >= 1.5), "{ended}");
     run.until("the map is gone from the kernel");
     assert!(run.wait().success());
     assert!(!map_lives(map));

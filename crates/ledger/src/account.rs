@@ -5,7 +5,8 @@ use crate::graph::Graph;
 use crate::reach::{Flags, Reach};
 use crate::state;
 use crate::totals::{Totals, totals};
-use model::{Facts, Object, ObjectId};
+use model::{Facts, Kind, Object, ObjectId};
+use rustc_hash::FxHashSet;
 
 /// One object as one pass saw it.
 #[derive(Debug, Clone)]
@@ -23,6 +24,31 @@ pub struct Sight {
     /// (a child pid namespace, a walk that is missing); the reason, as a phrase.
     /// What is left of a count is then out of sight, not unexplained.
     pub holders_out_of_sight: Option<String>,
+    /// The same of programs of some types alone, by what may run these: the types in
+    /// bpftool's words, and the reason.
+    pub programs_out_of_sight: Vec<(&'static [&'static str], String)>,
+    /// The same of maps alone: a program uses more of them than can be read.
+    pub maps_out_of_sight: Option<String>,
+    /// Processes are among what is out of sight: who has a socket or a ring open may be
+    /// one of them.
+    pub processes_out_of_sight: bool,
+}
+
+impl Sight {
+    /// Why holders of this object may stand out of sight, if they may.
+    fn hides(&self, facts: &Facts) -> Option<&str> {
+        if let Some(reason) = &self.holders_out_of_sight {
+            return Some(reason);
+        }
+        if facts.kind == Kind::Map {
+            return self.maps_out_of_sight.as_deref();
+        }
+        let mut programs = self.programs_out_of_sight.iter();
+        let (_, reason) = programs.find(|(types, _)| {
+            facts.kind == Kind::Prog && types.contains(&facts.type_name.as_str())
+        })?;
+        Some(reason)
+    }
 }
 
 /// The accounts of one pass, closed.
@@ -31,7 +57,8 @@ pub struct Ledger {
     pub(crate) objects: Vec<Object>,
     pub(crate) graph: Graph,
     pub(crate) reach: Reach,
-    pub(crate) out_of_sight: Option<String>,
+    /// Whose counts changed after this pass.
+    moved: FxHashSet<ObjectId>,
 }
 
 impl Ledger {
@@ -43,12 +70,12 @@ impl Ledger {
     /// were found that the count does not know, so one of the two is not of this
     /// moment.
     pub fn close(readings: Vec<Reading>, sight: &Sight, previous: Option<&Self>) -> Self {
-        let sums: Vec<u64> = readings.iter().map(|r| explained(&r.facts)).collect();
+        let sums: Vec<u64> = readings.iter().map(|r| r.facts.explained()).collect();
         let graph = Graph::build(readings.iter().map(|r| &r.facts));
         let own: Vec<Flags> = readings
             .iter()
             .zip(&sums)
-            .map(|(r, &sum)| state::own_flags(&r.facts, sum))
+            .map(|(r, &sum)| state::own_flags(&r.facts, sum, sight))
             .collect();
         let (reach, keepers) = Reach::build(&graph, &own);
         let mut ends = Ends::new(&graph, readings.iter().map(|r| &r.facts).collect());
@@ -77,8 +104,27 @@ impl Ledger {
             objects,
             graph,
             reach,
-            out_of_sight: sight.holders_out_of_sight.clone(),
+            moved: FxHashSet::default(),
         }
+    }
+
+    /// The counts of these changed between this pass and the one that is to come: that one
+    /// cannot be sure of a remainder, though it may be the same.
+    pub fn note_moved(&mut self, moved: impl IntoIterator<Item = ObjectId>) {
+        self.moved.extend(moved);
+    }
+
+    /// The same accounts, where something turned out to be out of sight: what is left of
+    /// a count is not unexplained then.
+    #[must_use]
+    pub fn out_of_sight(mut self, sight: &Sight) -> Self {
+        // An account that is open already has said why.
+        let closed = self.objects.iter_mut().filter(|o| o.unexplained.is_some());
+        for object in closed {
+            object.unexplained = None;
+            balance(object, sight);
+        }
+        self
     }
 
     /// All accounts, in the order of the readings.
@@ -111,9 +157,20 @@ impl Ledger {
     }
 }
 
-fn explained(facts: &Facts) -> u64 {
-    let counts = facts.references.iter().map(|r| r.count);
-    counts.fold(0, u64::saturating_add)
+/// Before the reason why an account stays open.
+const OUT_OF_SIGHT: &str = "their holders may be out of sight (";
+
+/// Why an account stays open, as it says itself; also one of a report that is read back.
+pub(crate) fn out_of_sight(object: &Object) -> Option<&str> {
+    let is_open = object.unexplained.is_none() && object.facts.refcnt > Some(object.explained);
+    is_open.then(|| {
+        let mut sentences = object.facts.unreadable.iter();
+        let said = sentences.find_map(|sentence| {
+            let (_, reason) = sentence.split_once(OUT_OF_SIGHT)?;
+            reason.strip_suffix(')')
+        });
+        said.unwrap_or("the report does not say why")
+    })
 }
 
 fn settled(reading: &Reading, explained: u64, previous: Option<&Ledger>) -> bool {
@@ -126,14 +183,15 @@ fn settled(reading: &Reading, explained: u64, previous: Option<&Ledger>) -> bool
     if reading.steady && explained == refcnt {
         return true;
     }
-    let before = reading
-        .facts
-        .object_id()
-        .and_then(|id| previous.and_then(|ledger| ledger.get(id)));
+    let (Some(id), Some(previous)) = (reading.facts.object_id(), previous) else {
+        return false;
+    };
+    let before = previous.get(id);
     // A remainder must also have stood still: what is freed all the time leaves one
     // that differs only by chance.
-    let still = reading.steady || explained == refcnt;
-    still && before.is_some_and(|b| b.facts.refcnt == Some(refcnt) && b.explained == explained)
+    let still = reading.steady && !previous.moved.contains(&id);
+    (still || explained == refcnt)
+        && before.is_some_and(|b| b.facts.refcnt == Some(refcnt) && b.explained == explained)
 }
 
 /// Fills in `unexplained`, or says why it stays null.
@@ -142,11 +200,11 @@ fn balance(object: &mut Object, sight: &Sight) {
         return;
     };
     let left = i128::from(refcnt) - i128::from(object.explained);
-    match &sight.holders_out_of_sight {
+    match sight.hides(&object.facts) {
         Some(reason) if left > 0 => {
             let sentence = format!(
                 "{left} of {refcnt} references are not accounted for: \
-                 their holders may be out of sight ({reason})"
+                 {OUT_OF_SIGHT}{reason})"
             );
             object.facts.unreadable.push(sentence);
         }

@@ -9,8 +9,8 @@ use std::collections::{HashSet, VecDeque};
 /// Chains of one object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Chains {
-    /// Each from a holder of the object to an end: a process, a pin, an object
-    /// that nothing is known to hold, or the last object of a cycle that nothing
+    /// Each from a holder of the object to an end: a process, a pin, something in the
+    /// kernel (an attachment, a module …), an object that nothing is known to hold, or the last object of a cycle that nothing
     /// else holds. No object stands twice in one. Usually the shortest come first.
     pub chains: Vec<Vec<Holder>>,
     /// More exist than are listed, or the search gave up before it could tell.
@@ -148,9 +148,11 @@ impl<'a> Search<'a> {
         let ledger = self.ledger;
         let mut path = Vec::new();
         if let Some(grip) = last.grip {
-            let end = ledger.graph.grips[grip].end;
+            let found = &ledger.graph.grips[grip];
             let fds = ledger.graph.fds(grip).to_vec();
-            path.push(ledger.graph.end_holder(end, |o| ledger.facts(o), fds));
+            let facts = |object| ledger.facts(object);
+            path.push(ledger.graph.end_holder(found.end, facts, fds));
+            path.extend(found.via.map(|via| via.holder(facts).clone()));
         }
         let mut step = &self.steps[last.step];
         while let Some(below) = step.below {

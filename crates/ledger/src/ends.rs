@@ -56,7 +56,9 @@ impl<'a> Ends<'a> {
         let mut fds = Vec::new();
         for keeper in keepers {
             if let Keeper::Grip(grip) = *keeper {
-                fds.extend_from_slice(self.graph.fds(grip));
+                for grip in self.graph.same_end(grip) {
+                    fds.extend_from_slice(self.graph.fds(grip));
+                }
             }
         }
         fds.sort_unstable();

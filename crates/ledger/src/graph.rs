@@ -1,6 +1,7 @@
 //! Who holds whom, by index instead of by name.
 
-use model::{By, Facts, Holder, Kind, ObjectId, ObjectRef, Pin, Process};
+use crate::identity::{EndKind, Key, Place, ends_of};
+use model::{By, Facts, Holder, ObjectId, ObjectRef};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -24,37 +25,28 @@ pub(crate) struct Ref {
     pub holds: Range<usize>,
 }
 
-/// Everything that one end holds of one object.
+/// Everything that one end holds of one object, directly or through one and the same
+/// socket, io_uring or perf event.
 #[derive(Debug)]
 pub(crate) struct Grip {
     pub end: usize,
     pub object: usize,
-    /// Units of the object's count that it has a share in.
-    pub units: u64,
+    /// The holder that the end, a process, has open.
+    pub via: Option<Place>,
     /// One of them is a mapping without a descriptor.
     pub mapped: bool,
-    /// Its descriptors, ascending, in [`Graph::fds`].
+    /// Its descriptors (on the object, or on what it holds it through), ascending, in
+    /// [`Graph::fds`].
     fds: Range<usize>,
     /// The references, in [`Graph::grip_refs`].
     refs: Range<usize>,
-}
-
-/// Something that is held by nothing we account for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum EndKind {
-    Process,
-    Pin,
-    /// An object that holds others, but that the readers did not show.
-    Lost,
 }
 
 /// An end, and one place in the facts that describes it.
 #[derive(Debug)]
 pub(crate) struct End {
     pub kind: EndKind,
-    object: usize,
-    reference: usize,
-    holder: usize,
+    place: Place,
 }
 
 /// The references of all objects. Everything of one object lies together:
@@ -65,7 +57,8 @@ pub(crate) struct Graph {
     ref_start: Vec<usize>,
     pub refs: Vec<Ref>,
     pub holds: Vec<To>,
-    /// In the order in which they are listed: processes by pid, pins by path, lost objects.
+    /// In the order in which they are listed: processes by pid, pins by path, lost objects,
+    /// what is in the kernel.
     pub ends: Vec<End>,
     grip_start: Vec<usize>,
     pub grips: Vec<Grip>,
@@ -76,43 +69,15 @@ pub(crate) struct Graph {
     held: Vec<usize>,
 }
 
-/// What makes two holders the same end. Descriptor numbers mean something only
-/// in one table, so a thread with its own table is another end than its process.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Key<'a> {
-    Process(u32, Option<u64>, Option<u32>),
-    Pin(&'a Pin),
-    Lost(Kind, &'a ObjectRef),
-}
-
-impl<'a> Key<'a> {
-    fn of(holder: &'a Holder) -> Self {
-        match holder {
-            Holder::Process(p) => Self::Process(p.pid, p.start_ticks, p.tid),
-            Holder::Pin(p) => Self::Pin(p),
-            Holder::Map(o) => Self::Lost(Kind::Map, o),
-            Holder::Prog(o) => Self::Lost(Kind::Prog, o),
-            Holder::Link(o) => Self::Lost(Kind::Link, o),
-            Holder::Btf(o) => Self::Lost(Kind::Btf, o),
-        }
-    }
-
-    fn kind(self) -> EndKind {
-        match self {
-            Self::Process(..) => EndKind::Process,
-            Self::Pin(_) => EndKind::Pin,
-            Self::Lost(..) => EndKind::Lost,
-        }
-    }
-}
-
-/// True if a reference of this kind to a map also counts in its `usercnt`
-/// (`bpf_map_inc_with_uref`; a map iterator's and a sockmap link's too).
-pub(crate) fn is_user(by: By) -> bool {
-    match by {
-        By::Fd | By::Mmap | By::Pin | By::Iterator | By::Link => true,
-        By::Prog | By::OuterMap | By::ProgArray | By::StructOps | By::BtfUser | By::Target => false,
-    }
+/// One way in which an end has a share in a reference, of the facts of one object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    end: usize,
+    /// Which of the object's holders that are open in processes, by number.
+    via: Option<usize>,
+    reference: usize,
+    holder: usize,
+    opener: Option<usize>,
 }
 
 impl Graph {
@@ -128,7 +93,7 @@ impl Graph {
         graph.find_ends(objects.clone());
         let end_of: HashMap<Key<'_>, usize> = {
             let list: Vec<&Facts> = objects.clone().collect();
-            let key = |e: &End| Key::of(&list[e.object].references[e.reference].holders[e.holder]);
+            let key = |e: &End| e.place.key(|object| list[object]);
             let keys: Vec<_> = graph.ends.iter().map(key).collect();
             keys.into_iter().enumerate().map(|(i, k)| (k, i)).collect()
         };
@@ -147,54 +112,70 @@ impl Graph {
         for (object, facts) in objects.enumerate() {
             for (reference, r) in facts.references.iter().enumerate() {
                 for (holder, h) in r.holders.iter().enumerate() {
-                    if self.resolve(h).is_none() {
-                        let place = (object, reference, holder);
-                        seen.entry(Key::of(h)).or_insert(place);
+                    if self.resolve(h).is_some() {
+                        continue;
+                    }
+                    for (key, opener) in ends_of(h) {
+                        seen.entry(key).or_insert(Place {
+                            object,
+                            reference,
+                            holder,
+                            opener,
+                        });
                     }
                 }
             }
         }
         let mut ends: Vec<_> = seen.into_iter().collect();
         ends.sort_unstable();
-        let end = |(key, (object, reference, holder)): (Key<'_>, _)| End {
+        let end = |(key, place): (Key<'_>, Place)| End {
             kind: key.kind(),
-            object,
-            reference,
-            holder,
+            place,
         };
         self.ends = ends.into_iter().map(end).collect();
     }
 
     fn resolve(&self, holder: &Holder) -> Option<usize> {
-        let (kind, object) = holder.object()?;
-        self.index_of(ObjectId {
-            kind,
-            id: object.id?,
-        })
+        resolve(&self.index, holder)
     }
 
     fn add_object(&mut self, at: usize, facts: &Facts, end_of: &HashMap<Key<'_>, usize>) {
         self.ref_start.push(self.refs.len());
         self.grip_start.push(self.grips.len());
-        // What ends hold: (end, reference here, holder there).
-        let mut grips = Vec::new();
+        let mut parts = Vec::new();
+        // Holders that are open in processes; more alike than one may be described.
+        let mut vias = HashMap::new();
         let mut distinct = FxHashSet::default();
         for (r, reference) in facts.references.iter().enumerate() {
             let first = self.holds.len();
             distinct.clear();
             for (h, holder) in reference.holders.iter().enumerate() {
-                let to = match self.resolve(holder) {
-                    Some(object) => To::Object(object),
-                    None => match end_of.get(&Key::of(holder)) {
-                        Some(&end) => To::End(end),
-                        None => continue,
-                    },
+                let many = reference.holders.len() > 1 || holder.open_by().len() > 1;
+                let mut hold = |to| {
+                    if !many || distinct.insert(to) {
+                        self.holds.push(to);
+                    }
                 };
-                if let To::End(end) = to {
-                    grips.push((end, r, h));
+                if let Some(object) = resolve(&self.index, holder) {
+                    hold(To::Object(object));
+                    continue;
                 }
-                if reference.holders.len() == 1 || distinct.insert(to) {
-                    self.holds.push(to);
+                for (key, opener) in ends_of(holder) {
+                    let Some(&end) = end_of.get(&key) else {
+                        continue;
+                    };
+                    hold(To::End(end));
+                    let via = opener.map(|_| {
+                        let next = vias.len();
+                        *vias.entry(Key::of(holder)).or_insert(next)
+                    });
+                    parts.push(Part {
+                        end,
+                        via,
+                        reference: r,
+                        holder: h,
+                        opener,
+                    });
                 }
             }
             self.refs.push(Ref {
@@ -204,34 +185,48 @@ impl Graph {
                 holds: first..self.holds.len(),
             });
         }
-        grips.sort_unstable();
-        for same_end in grips.chunk_by(|a, b| a.0 == b.0) {
-            self.add_grip(at, facts, same_end);
+        parts.sort_unstable();
+        for grip in parts.chunk_by(|a, b| (a.end, a.via) == (b.end, b.via)) {
+            self.add_grip(at, facts, grip);
         }
     }
 
-    fn add_grip(&mut self, object: usize, facts: &Facts, parts: &[(usize, usize, usize)]) {
+    fn add_grip(&mut self, object: usize, facts: &Facts, parts: &[Part]) {
         let (first_fd, first_ref) = (self.fds.len(), self.grip_refs.len());
-        let (mut units, mut mapped) = (0_u64, false);
+        let mut mapped = false;
         let mut fds = Vec::new();
-        for same_ref in parts.chunk_by(|a, b| a.1 == b.1) {
-            let reference = &facts.references[same_ref[0].1];
-            units = units.saturating_add(reference.count);
+        for same_ref in parts.chunk_by(|a, b| a.reference == b.reference) {
+            let reference = &facts.references[same_ref[0].reference];
             mapped |= reference.by == By::Mmap;
-            self.grip_refs.push(self.ref_start[object] + same_ref[0].1);
-            for &(_, _, holder) in same_ref {
-                if let Holder::Process(process) = &reference.holders[holder] {
-                    fds.extend_from_slice(&process.fds);
+            self.grip_refs
+                .push(self.ref_start[object] + same_ref[0].reference);
+            for part in same_ref {
+                let holder = &reference.holders[part.holder];
+                match (holder, part.opener) {
+                    (holder, Some(opener)) => {
+                        fds.extend_from_slice(&holder.open_by()[opener].fds);
+                    }
+                    (Holder::Process(process), None) => fds.extend_from_slice(&process.fds),
+                    _ => {}
                 }
             }
         }
         fds.sort_unstable();
         fds.dedup();
         self.fds.append(&mut fds);
-        self.grips.push(Grip {
-            end: parts[0].0,
+        let Part {
+            reference, holder, ..
+        } = parts[0];
+        let via = Place {
             object,
-            units,
+            reference,
+            holder,
+            opener: None,
+        };
+        self.grips.push(Grip {
+            end: parts[0].end,
+            object,
+            via: parts[0].via.map(|_| via),
             mapped,
             fds: first_fd..self.fds.len(),
             refs: first_ref..self.grip_refs.len(),
@@ -305,6 +300,13 @@ impl Graph {
         })
     }
 
+    /// The grips of one end on one object lie together: all of them, from the first on.
+    pub fn same_end(&self, first: usize) -> impl Iterator<Item = usize> + '_ {
+        let found = &self.grips[first];
+        let all = first..self.grip_start[found.object + 1];
+        all.take_while(|&grip| self.grips[grip].end == found.end)
+    }
+
     pub fn fds(&self, grip: usize) -> &[u32] {
         &self.fds[self.grips[grip].fds.clone()]
     }
@@ -318,16 +320,14 @@ impl Graph {
     where
         F: Fn(usize) -> &'a Facts,
     {
-        let place = &self.ends[end];
-        let holder = &facts(place.object).references[place.reference].holders[place.holder];
-        match holder {
-            Holder::Process(process) => Holder::Process(Box::new(Process {
-                fds,
-                ..Process::clone(process)
-            })),
-            other => other.clone(),
-        }
+        self.ends[end].place.end(facts, fds)
     }
+}
+
+fn resolve(index: &FxHashMap<ObjectId, usize>, holder: &Holder) -> Option<usize> {
+    let (kind, object) = holder.object()?;
+    let id = object.id?;
+    index.get(&ObjectId { kind, id }).copied()
 }
 
 /// An object as a holder of others.

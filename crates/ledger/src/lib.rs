@@ -14,22 +14,34 @@
 //!              └──► release plan (simulated on the counts)
 //! ```
 //!
+//! Reports come back: [`Ledger::reopen`] makes a ledger of one, on which the same can be
+//! asked, and [`diff`] compares two.
+//!
 //! The graph comes from a kernel that others fill, so nothing here recurses and
 //! nothing lists paths without a limit: a chain of 10,000 objects, a cycle, or a
 //! lattice with 2^33 paths costs no more than its edges.
 
 mod account;
+mod candidates;
 mod chains;
+mod diff;
 mod ends;
 mod graph;
+mod identity;
+mod name;
 mod reach;
 mod release;
+mod reopen;
 mod state;
 mod totals;
+mod users;
 mod walks;
 
 pub use account::{Ledger, Reading, Sight};
 pub use chains::Chains;
+pub use diff::{Keep, diff};
+pub use name::{Name, NameError, Place};
 pub use release::ReleasePlan;
+pub use reopen::Correction;
 pub use totals::{KindTotals, Totals};
-pub use walks::Walks;
+pub use walks::{RUN_BY_EVENTS, RUN_BY_TC, Walks, can_be_mapped};

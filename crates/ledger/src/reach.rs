@@ -4,6 +4,7 @@
 //! strongly connected component, holders first (Tarjan's order).
 
 use crate::graph::{Graph, To};
+use crate::identity::EndKind;
 use rustc_hash::FxHashSet;
 use std::ops::BitOr;
 use std::rc::Rc;
@@ -24,7 +25,8 @@ impl Flags {
     pub const DARK: Self = Self(8);
     /// A chain ends in objects that hold each other and are held by nothing else.
     pub const CYCLE: Self = Self(16);
-    /// A chain ends in an object of the kernel itself.
+    /// A chain ends in the kernel itself: BTF of its own, an attachment, a socket that
+    /// nobody has open, a module.
     pub const KERNEL: Self = Self(32);
 
     pub fn has(self, other: Self) -> bool {
@@ -39,8 +41,8 @@ impl BitOr for Flags {
     }
 }
 
-/// One thing that keeps an object: an index into [`Graph::grips`], or beyond
-/// those the index of an object that ends a chain itself.
+/// One thing that keeps an object: the first grip of an end on some object (an index into
+/// [`Graph::grips`]), or the index of an object that ends a chain itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keeper {
     Grip(usize),
@@ -149,9 +151,13 @@ impl Build<'_> {
         let mut cyclic = false;
         for &member in members {
             flags = flags | self.own[member];
+            let mut last = None;
             for grip in graph.grips_on(member) {
-                flags = flags | end_flag(graph, graph.grips[grip].end);
-                found.push(Keeper::Grip(grip));
+                let end = graph.grips[grip].end;
+                if last.replace(end) != Some(end) {
+                    flags = flags | end_flag(graph, end);
+                    found.push(Keeper::Grip(grip));
+                }
             }
             for holder in graph.holders_of(member) {
                 let component = self.reach.component[holder];
@@ -200,9 +206,10 @@ impl Build<'_> {
 
 fn end_flag(graph: &Graph, end: usize) -> Flags {
     match graph.ends[end].kind {
-        crate::graph::EndKind::Process => Flags::PROCESS,
-        crate::graph::EndKind::Pin => Flags::PIN,
-        crate::graph::EndKind::Lost => Flags::DARK,
+        EndKind::Process => Flags::PROCESS,
+        EndKind::Pin => Flags::PIN,
+        EndKind::Lost => Flags::DARK,
+        EndKind::Kernel => Flags::KERNEL,
     }
 }
 

@@ -1,13 +1,15 @@
 //! What lets an object go, in order, and what goes with it.
 
+mod action;
 mod caveats;
 mod needs;
 mod simulate;
 mod words;
 
 use crate::account::Ledger;
-use crate::graph::EndKind;
-use model::{ObjectId, ReleaseStep};
+use crate::identity::EndKind;
+use action::Share;
+use model::{Holder, ObjectId, ReleaseStep};
 use needs::Needs;
 use rustc_hash::FxHashMap;
 use simulate::Simulation;
@@ -15,7 +17,8 @@ use simulate::Simulation;
 /// What lets an object go.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ReleasePlan {
-    /// In this order, one per process (per descriptor table) or pin: who holds
+    /// In this order, one per process (per descriptor table), pin or
+    /// attachment: who holds
     /// most comes first. `frees` and `bytes` of a step are what it frees beyond
     /// the steps before it. Without caveats that say otherwise, the last one
     /// frees the object.
@@ -26,10 +29,13 @@ pub struct ReleasePlan {
 
 /// One end, and what of it must go.
 struct Hold {
+    holder: Holder,
     end: usize,
-    /// References that it has a share in.
-    units: u64,
     grips: Vec<usize>,
+    /// The references that it has a share in.
+    refs: Vec<usize>,
+    /// The sum of their counts.
+    units: u64,
 }
 
 impl Ledger {
@@ -48,18 +54,14 @@ impl Ledger {
             if simulation.is_freed(target) {
                 break;
             }
-            let gone = simulation.drop_grips(hold.end, &hold.grips);
+            let gone = simulation.drop_refs(&hold.refs);
             let bytes = gone.iter().filter_map(|&o| self.facts(o).memory_bytes);
             let bytes = bytes.fold(0, u64::saturating_add);
             let frees = gone.iter().filter_map(|&o| self.facts(o).object_id());
-            let fds = self.merged_fds(&hold.grips);
-            let holder = self.graph.end_holder(hold.end, |o| self.facts(o), fds);
-            let mapped = hold.grips.iter().map(|&g| &self.graph.grips[g]);
-            let mapped = mapped.filter(|g| g.mapped);
-            let mapped: Vec<String> = mapped.map(|g| words::name(self.facts(g.object))).collect();
+            let shares: Vec<Share<'_>> = hold.grips.iter().map(|&g| self.share(g)).collect();
             steps.push(ReleaseStep {
-                action: words::action(&holder, &mapped),
-                holder,
+                action: action::action(&hold.holder, &shares),
+                holder: hold.holder,
                 frees: frees.collect(),
                 bytes,
             });
@@ -68,27 +70,49 @@ impl Ledger {
         ReleasePlan { steps, caveats }
     }
 
-    /// The processes and pins among the needed holders, largest first.
+    /// Those among the needed holders that can be made to let go, largest first.
     fn holds_to_drop(&self, needs: &Needs) -> Vec<Hold> {
-        let mut by_end: FxHashMap<usize, Hold> = FxHashMap::default();
+        let mut by_end: FxHashMap<usize, Vec<usize>> = FxHashMap::default();
         for &object in needs.objects() {
             for grip in self.graph.grips_on(object) {
-                let found = &self.graph.grips[grip];
-                if self.graph.ends[found.end].kind == EndKind::Lost {
-                    continue;
+                let end = self.graph.grips[grip].end;
+                if self.graph.ends[end].kind != EndKind::Lost {
+                    by_end.entry(end).or_default().push(grip);
                 }
-                let hold = by_end.entry(found.end).or_insert_with(|| Hold {
-                    end: found.end,
-                    units: 0,
-                    grips: Vec::new(),
-                });
-                hold.units = hold.units.saturating_add(found.units);
-                hold.grips.push(grip);
             }
         }
-        let mut holds: Vec<Hold> = by_end.into_values().collect();
+        let hold = |(end, grips): (usize, Vec<usize>)| {
+            let fds = self.merged_fds(&grips);
+            let holder = self.graph.end_holder(end, |o| self.facts(o), fds);
+            let refs = grips.iter().flat_map(|&grip| self.graph.grip_refs(grip));
+            let mut refs: Vec<usize> = refs.copied().collect();
+            refs.sort_unstable();
+            refs.dedup();
+            let counts = refs.iter().map(|&r| self.graph.refs[r].count);
+            let units = counts.fold(0, u64::saturating_add);
+            action::can_let_go(&holder).then_some(Hold {
+                holder,
+                end,
+                grips,
+                refs,
+                units,
+            })
+        };
+        let mut holds: Vec<Hold> = by_end.into_iter().filter_map(hold).collect();
         holds.sort_unstable_by_key(|h| (std::cmp::Reverse(h.units), h.end));
         holds
+    }
+
+    fn share(&self, grip: usize) -> Share<'_> {
+        let found = &self.graph.grips[grip];
+        let refs = self.graph.grip_refs(grip).iter();
+        Share {
+            object: self.facts(found.object),
+            by: refs.map(|&r| self.graph.refs[r].by).collect(),
+            via: found.via.map(|via| via.holder(|o| self.facts(o))),
+            mapped: found.mapped,
+            fds: self.graph.fds(grip),
+        }
     }
 
     fn merged_fds(&self, grips: &[usize]) -> Vec<u32> {

@@ -1,18 +1,19 @@
 //! The state of an object: the first of design's definitions that fits.
 
+use crate::account::Sight;
 use crate::reach::Flags;
-use model::{Detail, Facts, State};
+use model::{Detail, Facts, Holder, State};
 
 /// What is true of one object alone.
-pub(crate) fn own_flags(facts: &Facts, explained: u64) -> Flags {
+pub(crate) fn own_flags(facts: &Facts, explained: u64, sight: &Sight) -> Flags {
     let mut flags = Flags::default();
-    let kernel = matches!(&facts.detail, Detail::Btf(btf) if btf.kernel_btf);
+    let kernel = facts.is_kernel_btf();
     let attached = match &facts.detail {
         Detail::Prog(prog) => prog.attached,
         Detail::Link(link) => !link.detached,
         Detail::Btf(_) | Detail::Map(_) => false,
     };
-    if attached {
+    if attached || facts.references.iter().any(|r| r.runs(facts.kind)) {
         flags = flags | Flags::ATTACHED;
     }
     if kernel {
@@ -20,7 +21,11 @@ pub(crate) fn own_flags(facts: &Facts, explained: u64) -> Flags {
     }
     let all_known = facts.refcnt.is_some_and(|refcnt| refcnt <= explained);
     let all_named = facts.references.iter().all(|r| !r.holders.is_empty());
-    if !all_known || !all_named {
+    let nobody_in_sight = sight.processes_out_of_sight
+        && facts
+            .holders()
+            .any(|h| matches!(h, Holder::Socket(_) | Holder::IoUring(_)) && h.open_by().is_empty());
+    if !all_known || !all_named || nobody_in_sight {
         flags = flags | Flags::DARK;
     }
     flags

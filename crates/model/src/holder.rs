@@ -21,9 +21,38 @@ pub enum Holder {
     /// A BTF object. It refers to nothing, so it ends no chain; it is here for
     /// what is to come (split BTF).
     Btf(ObjectRef),
+    /// Something in the kernel that a program is attached to without a link.
+    Attachment(Box<Attachment>),
+    /// A socket: what it carries, or what is attached to it.
+    Socket(Box<Socket>),
+    /// An io_uring: its table of fixed files.
+    #[serde(rename = "io_uring")]
+    IoUring(Box<IoUring>),
+    /// A module of the kernel.
+    Module {
+        /// Its name, such as `bpf_preload`.
+        name: String,
+    },
+    /// Something in the kernel that nothing in user space stands behind.
+    Kernel {
+        /// In words.
+        what: String,
+    },
 }
 
 impl Holder {
+    /// The processes that have this holder open. Chains go on to them: a socket, an
+    /// io_uring or a perf event lives as long as they keep its descriptors. Their
+    /// `fds` are those of the holder.
+    pub fn open_by(&self) -> &[Process] {
+        match self {
+            Self::Attachment(a) => &a.open_by,
+            Self::Socket(s) => &s.open_by,
+            Self::IoUring(u) => &u.open_by,
+            _ => &[],
+        }
+    }
+
     /// The object this holder is, if it is one: chains go on through it.
     pub fn object(&self) -> Option<(Kind, &ObjectRef)> {
         match self {
@@ -31,7 +60,7 @@ impl Holder {
             Self::Prog(o) => Some((Kind::Prog, o)),
             Self::Link(o) => Some((Kind::Link, o)),
             Self::Btf(o) => Some((Kind::Btf, o)),
-            Self::Process(_) | Self::Pin(_) => None,
+            _ => None,
         }
     }
 
@@ -74,38 +103,88 @@ pub struct Process {
     pub container: Option<Arc<Container>>,
 }
 
-/// A container, as far as a cgroup's path tells.
+/// A container: what a cgroup's path tells, and names from the runtime's files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Container {
-    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc` …; `None` if the path does not say.
+    /// `docker`, `containerd`, `cri-o`, `podman`, `lxc` …; `None` if neither the path nor a
+    /// runtime's file says.
     pub runtime: Option<String>,
     /// The runtime's id, usually 64 hexadecimal digits.
     pub id: String,
     /// Kubernetes pod uid.
     pub pod_uid: Option<String>,
-    /// Kubernetes pod name; needs the runtime's socket.
+    /// Kubernetes pod name, where the runtime's files can be read.
     pub pod: Option<String>,
-    /// Kubernetes namespace; needs the runtime's socket.
+    /// Kubernetes namespace, likewise.
     pub namespace: Option<String>,
-    /// Container name; needs the runtime's socket.
+    /// Container name, where the runtime's files can be read.
     pub name: Option<String>,
 }
 
 /// A name in a bpffs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Pin {
-    /// Path as the processes of `mount_namespace` see it. Where no process has
-    /// that bpffs mounted, the path inside it, after `(bpffs MAJOR:MINOR)`.
+    /// Path as the processes of `mount_namespace` see it. Where no path leads there (no
+    /// process has that bpffs mounted, or others are mounted over it), the path inside it, after
+    /// `(bpffs MAJOR:MINOR)`.
     pub path: String,
-    /// Inode number of the mount namespace (`/proc/PID/ns/mnt`), if one has it mounted.
+    /// Inode number of the mount namespace (`/proc/PID/ns/mnt`), if a path leads there in one.
     pub mount_namespace: Option<u64>,
-    /// A process in that namespace, so that one can go there (`nsenter -t PID -m`);
+    /// A process in that namespace, so that one can go there (`/proc/PID/root`);
     /// `None` where it is lastref's own.
     pub enter_pid: Option<u32>,
     /// Other names of the same inode: a hard link adds a path, not a reference.
     pub also: Vec<String>,
     /// No name leads there any more; an open file keeps the inode.
     pub unlinked: bool,
+}
+
+/// What a program is attached to without a link: a cgroup, a device, a network
+/// namespace, a perf event.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Attachment {
+    /// `cgroup:/a/b`, `dev:eth0@netns:4026531840` (device and network namespace),
+    /// `block:3@netns:4026531840`, `action:7@netns:4026531840`, `netns:4026531840`,
+    /// `route:192.0.2.0/24@netns:4026531840`, `tracepoint:sched/sched_switch` …
+    pub target: String,
+    /// Where at the target: `cgroup_inet_ingress`, `xdp`, `tcx_ingress`, `perf_event` …
+    pub attach_type: Option<String>,
+    /// What a person would type to detach it, if there is such a command.
+    #[serde(default)]
+    pub detach: Option<String>,
+    /// A perf event: the processes that have it open.
+    #[serde(default)]
+    pub open_by: Vec<Process>,
+}
+
+/// A socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Socket {
+    /// Its inode number (`socket:[N]` in `/proc/PID/fd`); `None` if it has none (any more):
+    /// not accepted yet, or closed and still draining.
+    pub inode: Option<u64>,
+    /// Inode number of its network namespace.
+    pub netns: Option<u64>,
+    /// `unix`, `tcp`, `udp`, `packet`, `xdp` …
+    #[serde(default)]
+    pub family: Option<String>,
+    /// Pids of the processes that have it open, ascending.
+    pub processes: Vec<u32>,
+    /// The same, described.
+    #[serde(default)]
+    pub open_by: Vec<Process>,
+}
+
+/// An io_uring with files in its fixed table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IoUring {
+    /// A process that has it open; the first of several.
+    pub pid: Option<u32>,
+    /// The ring's descriptor there; `None` where only a mapping keeps it.
+    pub fd: Option<u32>,
+    /// All processes that have it open.
+    #[serde(default)]
+    pub open_by: Vec<Process>,
 }
 
 /// An object that holds another.

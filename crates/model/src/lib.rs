@@ -7,13 +7,17 @@
 //!
 //! No input or output happens here.
 
+mod diff;
+mod fold;
 mod holder;
 mod object;
 mod reference;
 mod snapshot;
 mod text;
 
-pub use holder::{Container, Holder, ObjectRef, Pin, Process};
+pub use diff::{Before, Change, DiffReport, DiffTotals, Growth, GrowthOf};
+pub use fold::fold_paths;
+pub use holder::{Attachment, Container, Holder, IoUring, ObjectRef, Pin, Process, Socket};
 pub use object::{
     BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, Object, ObjectId,
     ParseObjectIdError, ProgFacts, State,

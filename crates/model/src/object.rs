@@ -158,6 +158,24 @@ impl Facts {
             id,
         })
     }
+
+    /// Everybody who holds a reference; one that has several comes several times.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        self.references
+            .iter()
+            .flat_map(|reference| &reference.holders)
+    }
+
+    /// Sum of the references that were found.
+    pub fn explained(&self) -> u64 {
+        let counts = self.references.iter().map(|reference| reference.count);
+        counts.fold(0, u64::saturating_add)
+    }
+
+    /// vmlinux's or a module's BTF, which has no account.
+    pub fn is_kernel_btf(&self) -> bool {
+        matches!(&self.detail, Detail::Btf(btf) if btf.kernel_btf)
+    }
 }
 
 /// What only one kind has. Flattened into the object's JSON.
@@ -179,6 +197,10 @@ pub enum Detail {
 pub struct MapFacts {
     /// `map_flags` of `BPF_MAP_CREATE` (`BPF_F_…` in `include/uapi/linux/bpf.h`).
     pub map_flags: u32,
+    /// The elements of its values' type have timers or work queues (`struct bpf_timer`,
+    /// `struct bpf_wq`), whose callbacks hold their program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_timers: bool,
 }
 
 /// What only programs have.
@@ -188,7 +210,8 @@ pub struct ProgFacts {
     pub tag: String,
     /// Ids of the maps it uses.
     pub maps: Vec<u32>,
-    /// Something runs it: a link that is not detached.
+    /// Something runs it: a link that is not detached, something in the kernel (a hook, a socket,
+    /// an entry of a map, a timer), or a `struct_ops` that is registered or in use.
     pub attached: bool,
 }
 
@@ -276,6 +299,13 @@ pub struct Object {
     pub state: State,
     /// The ends of all its chains.
     pub kept_by: Vec<Holder>,
+}
+
+impl Object {
+    /// Everybody who holds it directly, then the ends of its chains.
+    pub fn holders_and_ends(&self) -> impl Iterator<Item = &Holder> {
+        self.facts.holders().chain(&self.kept_by)
+    }
 }
 
 #[cfg(test)]

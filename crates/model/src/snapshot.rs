@@ -52,6 +52,10 @@ pub struct ListReport {
     pub schema: String,
     /// The sweep.
     pub snapshot: Snapshot,
+    /// What the list was narrowed by, as on the command line: `maps`, `--pid 4242`.
+    /// Empty if it has every object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<String>,
     /// The objects that were asked for.
     pub objects: Vec<Object>,
 }

@@ -9,7 +9,8 @@ const THREADS: usize = 64;
 
 impl Proc {
     /// Name, executable, start, cgroup and container of a process; `fds` is left
-    /// empty and `tid` unset.
+    /// empty and `tid` unset. A container's names are looked for once, in the
+    /// files of its runtime.
     ///
     /// A field that cannot be read is `None`: `exe` also for kernel threads and
     /// zombies, which have none, and without the privilege to see it. Behind a
@@ -28,7 +29,7 @@ impl Proc {
 
         // `stat` has the name too (the same bytes as in `comm`): a file less to open.
         let mut living_thread = None;
-        dir.read("stat", SMALL, &mut buf)
+        dir.read_single("stat", SMALL, &mut buf)
             .map_err(|errno| dir.error("stat", errno))?;
         if let Some(stat) = stat::parse(&buf) {
             process.comm = decode(stat.comm).into();
@@ -37,12 +38,14 @@ impl Proc {
                 living_thread = find_living_thread(&dir, pid);
             }
         } else {
-            dir.read("comm", SMALL, &mut buf)
+            dir.read_single("comm", SMALL, &mut buf)
                 .map_err(|errno| dir.error("comm", errno))?;
             process.comm = decode(buf.strip_suffix(b"\n").unwrap_or(&buf)).into();
         }
 
-        if dir.read("status", SMALL, &mut buf).is_ok() {
+        if self.is_in_our_pid_namespace(&dir) {
+            process.ns_pid = Some(pid);
+        } else if dir.read_single("status", SMALL, &mut buf).is_ok() {
             process.ns_pid = status::ns_pid(&buf);
         }
 
@@ -54,14 +57,28 @@ impl Proc {
             .link(&of("exe"))
             .ok()
             .map(|target| decode(&target).into());
-        if dir.read(&of("cgroup"), SMALL, &mut buf).is_ok()
+        if dir.read_single(&of("cgroup"), SMALL, &mut buf).is_ok()
             && let Some(membership) = cgroup::parse(&buf)
         {
             process.cgroup = Some(membership.path.into());
             process.unit = membership.unit.map(Into::into);
-            process.container = membership.container.map(Into::into);
+            process.container = membership.container.map(|c| self.name_container(c));
         }
         Ok(process)
+    }
+
+    /// Whether a process has no other pid than the one `/proc` lists it by. The link costs half
+    /// of `status` or less; where it may not be read, that is asked.
+    fn is_in_our_pid_namespace(&self, dir: &ProcessDir) -> bool {
+        const LINK: &str = "ns/pid";
+        let ours = self.pid_namespace.get_or_init(|| {
+            let first = self.process_dir(1).ok()?;
+            first.link(LINK).ok()
+        });
+        match ours {
+            Some(ours) => dir.link(LINK).is_ok_and(|link| link == *ours),
+            None => false,
+        }
     }
 }
 

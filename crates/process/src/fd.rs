@@ -2,7 +2,7 @@
 
 use crate::read::SMALL;
 use crate::{Error, Proc, fdinfo};
-use model::decode;
+use model::{Kind, decode};
 use rustix::io::Errno;
 
 /// What a descriptor is on.
@@ -44,20 +44,17 @@ impl Proc {
         let name = format!("fd/{fd}");
         let link = dir.link(&name).map_err(|errno| failed(&name, errno))?;
 
-        // The names that the kernel passes to anon_inode_getfd in
-        // kernel/bpf/syscall.c and btf.c. No file can be called so: every other
-        // target begins with a slash or its own type.
-        let (key, object): (_, fn(u32) -> FdObject) = match link.as_slice() {
-            b"anon_inode:bpf-map" => ("map_id", FdObject::Map),
-            b"anon_inode:bpf-prog" => ("prog_id", FdObject::Prog),
-            b"anon_inode:bpf_link" => ("link_id", FdObject::Link),
-            b"anon_inode:btf" => ("btf_id", FdObject::Btf),
-            other => {
-                return Ok(FdInfo {
-                    object: FdObject::Other(decode(other)),
-                    memlock: None,
-                });
-            }
+        let Some(kind) = kind_of(&link) else {
+            return Ok(FdInfo {
+                object: FdObject::Other(decode(&link)),
+                memlock: None,
+            });
+        };
+        let (key, object): (_, fn(u32) -> FdObject) = match kind {
+            Kind::Map => ("map_id", FdObject::Map),
+            Kind::Prog => ("prog_id", FdObject::Prog),
+            Kind::Link => ("link_id", FdObject::Link),
+            Kind::Btf => ("btf_id", FdObject::Btf),
         };
         let name = format!("fdinfo/{fd}");
         let mut buf = Vec::new();
@@ -75,5 +72,18 @@ impl Proc {
             object: object(id),
             memlock: fdinfo::value(&buf, "memlock"),
         })
+    }
+}
+
+/// The sort of object behind a descriptor, by its link: the names that the kernel
+/// passes to `anon_inode_getfd` in `kernel/bpf/syscall.c` and `btf.c`. No file can
+/// be called so: every other target begins with a slash or its own type.
+pub(crate) fn kind_of(link: &[u8]) -> Option<Kind> {
+    match link {
+        b"anon_inode:bpf-map" => Some(Kind::Map),
+        b"anon_inode:bpf-prog" => Some(Kind::Prog),
+        b"anon_inode:bpf_link" => Some(Kind::Link),
+        b"anon_inode:btf" => Some(Kind::Btf),
+        _ => None,
     }
 }

@@ -15,19 +15,34 @@ impl Proc {
         self.line("sys/kernel/osrelease")
     }
 
+    /// Whether `/proc` keeps processes from us (`hidepid`): there is always a first one.
+    pub fn hides_processes(&self) -> bool {
+        self.root().join("self").exists() && !self.process_path(1).exists()
+    }
+
     /// Whether this process runs in the initial pid namespace, from where every
     /// process can be seen.
     pub fn in_host_pid_namespace(&self) -> Result<bool, Error> {
-        let path = self.root().join("self/ns/pid");
+        self.is_in("pid", namespace::INITIAL_PID)
+    }
+
+    /// Whether this process runs in the initial cgroup namespace: only there are the paths that
+    /// `/proc` tells the kernel's own.
+    pub fn in_host_cgroup_namespace(&self) -> Result<bool, Error> {
+        self.is_in("cgroup", namespace::INITIAL_CGROUP)
+    }
+
+    fn is_in(&self, kind: &'static str, initial: u64) -> Result<bool, Error> {
+        let path = self.root().join("self/ns").join(kind);
         let link = path
             .to_str()
             .map_or(Err(rustix::io::Errno::INVAL), |p| link_at(CWD, p));
         let link = link.map_err(|errno| Error::from_errno(&path, errno))?;
-        match namespace::inode(&link, "pid") {
-            Some(inode) => Ok(inode == namespace::INITIAL_PID),
+        match namespace::inode(&link, kind) {
+            Some(inode) => Ok(inode == initial),
             None => Err(Error::Malformed {
                 path,
-                what: "not a link to a pid namespace",
+                what: "not a link to a namespace of its kind",
             }),
         }
     }

@@ -1,14 +1,15 @@
 //! What is read about a process from outside: `/proc` through an injectable root.
 //!
 //! [`Proc`] reads; the modules [`stat`], [`status`], [`cgroup`], [`mountinfo`],
-//! [`namespace`] and [`fdinfo`] parse, and know no file system. All input is
+//! [`namespace`], [`fdinfo`] and [`runtime::parse`] parse, and know no file system. All input is
 //! hostile: names hold any byte, tables have any length. Every read is bounded,
 //! and bytes become text through [`model::decode`].
 //!
 //! What needs privilege: `stat`, `status`, `cgroup` and `mountinfo` are readable
 //! by everybody (unless `/proc` is mounted with `hidepid`); `exe`, `ns/*`, `fd`
 //! and `fdinfo` of another user's process need `CAP_SYS_PTRACE`
-//! (`ptrace_may_access`, mode `PTRACE_MODE_READ_FSCREDS`).
+//! (`ptrace_may_access`, mode `PTRACE_MODE_READ_FSCREDS`). The files of container
+//! runtimes are root's: to others they need `CAP_DAC_READ_SEARCH`.
 
 mod bpffs;
 pub mod cgroup;
@@ -16,20 +17,25 @@ mod describe;
 mod error;
 mod fd;
 pub mod fdinfo;
+pub mod fdstore;
 mod host;
+mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
 mod namespaces;
 mod read;
+pub mod runtime;
 pub mod stat;
 pub mod status;
 
 pub use error::Error;
 pub use fd::{FdInfo, FdObject};
+pub use fdstore::{FdStores, Keeper};
 pub use mountinfo::{BpffsMount, BpffsMounts};
-pub use namespaces::{MountNamespace, MountNamespaces};
+pub use namespaces::{MountNamespace, MountNamespaces, NetNamespace, NetNamespaces};
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 /// The proc file system, at `/proc` or wherever a test or a container has it.
 ///
@@ -38,6 +44,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone)]
 pub struct Proc {
     root: PathBuf,
+    /// Names of containers. A copy shares them.
+    known: Arc<runtime::Known>,
+    /// The first process's fd stores, as long as its descriptors stay the same.
+    stores: Arc<fdstore::Asked>,
+    /// Target of `1/ns/pid`: the pid namespace that this `/proc` shows.
+    pid_namespace: Arc<OnceLock<Option<Vec<u8>>>>,
 }
 
 impl Proc {
@@ -48,7 +60,12 @@ impl Proc {
 
     /// One that is mounted elsewhere, or a folder that looks like one.
     pub fn with_root(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            known: Arc::default(),
+            stores: Arc::default(),
+            pid_namespace: Arc::default(),
+        }
     }
 
     /// Where it is.

@@ -1,8 +1,10 @@
 //! `/proc/PID/mountinfo`.
 
+use crate::mount_tree::Tree;
 use crate::stat::number;
 use model::decode;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::io::{self, BufRead};
 
 /// Longest line that is parsed: two paths of 4,096 bytes, each byte escaped as
@@ -12,6 +14,10 @@ const LINE: usize = 64 << 10;
 /// One line, its names still escaped (`show_mountinfo` in the kernel).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mount<'a> {
+    /// Its id, and that of the mount it stands on, which may be out of the process's sight.
+    pub id: u32,
+    /// See `id`.
+    pub parent: u32,
     /// Major and minor number of the super block's device.
     pub device: (u32, u32),
     /// Which directory of the file system is mounted.
@@ -32,14 +38,17 @@ pub struct BpffsMount {
     /// Which directory of it is mounted there: `/`, but for bind mounts of a part.
     /// The kernel adds `//deleted` if that has been removed.
     pub root: String,
+    /// Where in it others are mounted, written as `mount_point` is: a path there or below leads to
+    /// those.
+    pub covered: BTreeSet<String>,
 }
 
-/// The bpffs mounts of a mount namespace.
+/// The bpffs mounts of a mount namespace that a path leads to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BpffsMounts {
     /// In the order of mounting.
     pub mounts: Vec<BpffsMount>,
-    /// The table was too long, or a line of it: there may be others.
+    /// The table was too long, or a line of it: there may be others, also such as hide these.
     pub incomplete: bool,
 }
 
@@ -48,13 +57,17 @@ pub fn parse_line(line: &[u8]) -> Option<Mount<'_>> {
     // mount id, parent id, major:minor, root, mount point, options,
     // any number of tags, "-", type, source, super block's options
     let mut fields = line.trim_ascii_end().split(|&b| b == b' ');
-    let device = fields.nth(2)?;
+    let id = number(fields.next()?)?;
+    let parent = number(fields.next()?)?;
+    let device = fields.next()?;
     let colon = device.iter().position(|&b| b == b':')?;
     let root = fields.next()?;
     let mount_point = fields.next()?;
     fields.next()?;
     fields.by_ref().find(|&field| field == b"-")?;
     Some(Mount {
+        id,
+        parent,
         device: (number(&device[..colon])?, number(&device[colon + 1..])?),
         root,
         mount_point,
@@ -90,19 +103,37 @@ pub fn unescape(name: &[u8]) -> Cow<'_, [u8]> {
 }
 
 /// The bpffs mounts among the lines that `table` yields.
-pub fn bpffs_mounts(mut table: impl BufRead) -> io::Result<BpffsMounts> {
+pub fn bpffs_mounts(table: impl BufRead) -> io::Result<BpffsMounts> {
+    mounts_of(table, b"bpf")
+}
+
+/// The mounts of one type of file system among the lines that `table` yields, but for those that
+/// others hide.
+pub fn mounts_of(mut table: impl BufRead, fs_type: &[u8]) -> io::Result<BpffsMounts> {
+    let text = |name: &[u8]| decode(&unescape(name));
     let mut found = BpffsMounts::default();
+    let mut tree = Tree::default();
+    let mut of_type = Vec::new();
     let mut line = Vec::new();
     while let Some(whole) = next_line(&mut table, &mut line)? {
         if !whole {
             found.incomplete = true;
-        } else if let Some(mount) = parse_line(&line)
-            && mount.fs_type == b"bpf"
-        {
+        } else if let Some(mount) = parse_line(&line) {
+            tree.add(&mount);
+            if mount.fs_type == fs_type {
+                let root = text(mount.root);
+                of_type.push((mount.id, mount.device, mount.mount_point.to_vec(), root));
+            }
+        }
+    }
+    let mut reach = tree.finish();
+    for (id, device, mount_point, root) in of_type {
+        if let Some(covered) = reach.covered(id, &mount_point) {
             found.mounts.push(BpffsMount {
-                device: mount.device,
-                mount_point: decode(&unescape(mount.mount_point)),
-                root: decode(&unescape(mount.root)),
+                device,
+                covered: covered.map(text).collect(),
+                mount_point: text(&mount_point),
+                root,
             });
         }
     }
@@ -154,6 +185,8 @@ mod tests {
     #[test]
     fn a_line() {
         let expected = Mount {
+            id: 36,
+            parent: 35,
             device: (0, 29),
             root: b"/pods",
             mount_point: b"/sys/fs/bpf",
@@ -166,6 +199,8 @@ mod tests {
             "",
             "-",
             "36 35 0:29 / /m rw",
+            "x 35 0:29 / /m rw - bpf",
+            "36 -1 0:29 / /m rw - bpf",
             "36 35 29 / /m rw - bpf",
             "36 35 0:x / /m rw - bpf",
             "36 35 0:29 / /m - bpf bpf",

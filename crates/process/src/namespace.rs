@@ -6,6 +6,9 @@ use crate::stat::number;
 /// `include/linux/proc_ns.h`, the same on every kernel.
 pub const INITIAL_PID: u64 = 0xEFFF_FFFC;
 
+/// The initial cgroup namespace's: `PROC_CGROUP_INIT_INO` there.
+pub const INITIAL_CGROUP: u64 = 0xEFFF_FFFB;
+
 /// The inode number in a link such as `mnt:[4026531841]` (`ns_get_name` in the
 /// kernel); `None` if it is not one of that type.
 pub fn inode(link: &[u8], type_name: &str) -> Option<u64> {

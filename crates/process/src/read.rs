@@ -65,6 +65,19 @@ impl ProcessDir {
         read_bounded(&self.fd, name, limit, buf)
     }
 
+    /// Reads a file that the kernel writes in one go (`single_open`) into `buf`, whose content
+    /// it replaces, and at most `limit` bytes: where there is room left, that was all. A second read
+    /// of nothing costs a tenth to a fifth of the first.
+    pub(crate) fn read_single(
+        &self,
+        name: &str,
+        limit: usize,
+        buf: &mut Vec<u8>,
+    ) -> Result<(), Errno> {
+        let file = open(&self.fd, name)?;
+        read_into(&file, limit, Ends::Short, buf)
+    }
+
     /// Opens a file to read it.
     pub(crate) fn open(&self, name: &str) -> Result<OwnedFd, Errno> {
         open(&self.fd, name)
@@ -118,17 +131,29 @@ fn read_bounded(
     buf: &mut Vec<u8>,
 ) -> Result<(), Errno> {
     let file = open(dir, name)?;
+    read_into(&file, limit, Ends::Empty, buf)
+}
+
+/// What tells the end of a file: a read that fills not all of the room, or one of nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Short,
+    Empty,
+}
+
+fn read_into(file: &OwnedFd, limit: usize, ends: Ends, buf: &mut Vec<u8>) -> Result<(), Errno> {
     buf.clear();
     // The files of /proc are produced anew for every read that does not take
     // them whole, so begin with a buffer that takes the usual one.
     buf.reserve(4096);
     loop {
-        let read = retry_on_intr(|| rustix::io::read(&file, spare_capacity(buf)))?;
-        if read == 0 || buf.len() >= limit {
+        let read = retry_on_intr(|| rustix::io::read(file, spare_capacity(buf)))?;
+        let full = buf.len() == buf.capacity();
+        if read == 0 || buf.len() >= limit || ends == Ends::Short && !full {
             buf.truncate(limit);
             return Ok(());
         }
-        if buf.len() == buf.capacity() {
+        if full {
             buf.reserve(buf.len());
         }
     }

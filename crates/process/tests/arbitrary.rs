@@ -1,6 +1,7 @@
 //! No parser panics, and none reads without end, whatever the bytes.
 
-use process::{cgroup, fdinfo, mountinfo, namespace, stat, status};
+use process::fdstore::{dbus, links, units};
+use process::{cgroup, fdinfo, mountinfo, namespace, runtime::parse, stat, status};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -36,6 +37,14 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
             "mnt:[",
             "]",
             "lxc",
+            "{",
+            "}",
+            "[",
+            "\"annotations\":{",
+            "\"io.kubernetes.cri.sandbox-name\":\"x\"",
+            "\"Name\":\"/",
+            "\"",
+            ",",
             "ecs",
             "machine-",
             "\u{fc}",
@@ -58,6 +67,31 @@ proptest! {
         let _ = mountinfo::parse_line(&bytes);
         let _ = mountinfo::bpffs_mounts(bytes.as_slice());
         let _ = cgroup::parse(&bytes);
+        let _ = (parse::containerd(&bytes), parse::crio(&bytes), parse::docker(&bytes));
+        let _ = (parse::docker_root(&bytes), parse::storage_index(&bytes, "x"));
+    }
+
+    #[test]
+    fn no_message_is_too_odd(
+        kind in 0..4u8,
+        fields in vec(any::<u8>(), 0..40),
+        signature in prop::sample::select(vec!["a(ssssssouso)", "a(suuutuusu)", "v", ""]),
+        body in vec(prop_oneof![Just(0), 0..9u8, any::<u8>()], 0..80),
+    ) {
+        let mut head = vec![5, 1, b'u', 0, 1, 0, 0, 0, 8, 1, b'g', 0, signature.len() as u8];
+        head.extend(signature.bytes());
+        head.push(0);
+        head.extend(&fields);
+        let mut message = vec![b'l', kind, 0, 1, body.len() as u8, 0, 0, 0, 0, 0, 0, 0];
+        message.extend((head.len() as u32).to_le_bytes());
+        message.extend(&head);
+        message.resize(message.len().next_multiple_of(8), 0);
+        message.extend(&body);
+        if let Some(Some((serial, reply))) = dbus::parse(&message) {
+            prop_assert_eq!(serial, 1);
+            let _ = (units(&reply), links(&reply));
+        }
+        let _ = dbus::parse(&fields);
     }
 
     #[test]

@@ -180,6 +180,27 @@ fn mount_namespaces_each_once() {
 }
 
 #[test]
+fn network_namespaces_of_processes_and_mounts() {
+    let (dir, proc) = root();
+    link(dir.path(), "4242/ns/net", "net:[5]");
+    link(dir.path(), "self", "4242");
+    link(dir.path(), "50/ns/net", "net:[6]");
+    let found = proc.net_namespaces().unwrap();
+    let list: Vec<_> = found.list.iter().map(|n| (n.inode, n.pid, n.own)).collect();
+    assert_eq!(list, [(5, Some(4242), true), (6, Some(50), false)]);
+    assert_eq!(found.list[1].path, dir.path().join("50/ns/net"));
+
+    let mounts = "1 0 0:4 net:[7] /run/netns/a\\040b rw shared:1 - nsfs nsfs rw\n\
+                  2 0 0:4 mnt:[8] /run/m rw - nsfs nsfs rw\n";
+    write(dir.path(), "4242/mountinfo", mounts);
+    let found = proc.mounted_net_namespaces(4242).unwrap();
+    let list: Vec<_> = found.iter().map(|n| (n.inode, n.pid)).collect();
+    assert_eq!(list, [(7, None)]);
+    let path = dir.path().join("4242/root").join("run/netns/a b");
+    assert_eq!(found[0].path, path);
+}
+
+#[test]
 fn bpffs_mounts_are_unescaped() {
     let (dir, proc) = root();
     write(
@@ -192,8 +213,34 @@ fn bpffs_mounts_are_unescaped() {
         device: (0, 29),
         mount_point: r"/a b\xff".into(),
         root: "/".into(),
+        covered: [].into(),
     };
     assert_eq!((found.mounts, found.incomplete), (vec![expected], false));
+}
+
+/// In a cgroup namespace of its own a part looks like the whole.
+#[test]
+fn the_whole_of_cgroup2_only_from_the_initial_namespace() {
+    let (dir, proc) = root();
+    let table = "1 0 8:1 / / rw - ext4 /dev/a rw\n\
+                 2 1 0:30 /part /part rw - cgroup2 none rw\n\
+                 3 1 0:30 / /hidden rw - cgroup2 none rw\n\
+                 4 3 0:31 / /hidden rw - tmpfs none rw\n\
+                 5 1 0:30 / /whole rw - cgroup2 none rw\n";
+    write(
+        dir.path(),
+        &format!("{}/mountinfo", std::process::id()),
+        table,
+    );
+    assert_eq!(proc.cgroup2_mount(), None, "no link tells the namespace");
+    for (text, expected) in [
+        ("cgroup:[4026531835]", Some("/whole")),
+        ("cgroup:[4026532201]", None),
+    ] {
+        let _ = fs::remove_file(dir.path().join("self/ns/cgroup"));
+        link(dir.path(), "self/ns/cgroup", text);
+        assert_eq!(proc.cgroup2_mount().as_deref(), expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the kernel's walks tell of an object, in the model's words.
 
+use crate::unique::unique;
 use kernel::{Addr, Btf, Link, Map, Objects, Prog, names};
 use model::{
     BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, ObjectId, ProgFacts,
@@ -47,8 +48,7 @@ pub fn types(kind: Option<Kind>) -> Vec<String> {
             Kind::Btf => ["user", "vmlinux", "module"].map(str::to_owned).to_vec(),
         });
     }
-    all.sort();
-    all.dedup();
+    unique(&mut all);
     all
 }
 
@@ -110,6 +110,7 @@ fn of_map(map: &Map) -> Facts {
         Some(map.refcnt),
         Detail::Map(MapFacts {
             map_flags: map.flags,
+            has_timers: kernel::holders::slots::has_timers(map),
         }),
     );
     facts.usercnt = Some(map.usercnt);
@@ -123,10 +124,14 @@ fn of_map(map: &Map) -> Facts {
             .unreadable
             .push(format!("{NO_FORMULA}{}", facts.type_name));
     }
-    if map.charged_to.is_none() {
-        let why = "charged_to: its memory is charged to no cgroup";
-        facts.unreadable.push(why.into());
-    }
+    let why = match map.charged_to.as_deref() {
+        Some(path) if path.starts_with('/') => None,
+        Some(_) => {
+            Some("charged_to: the cgroup is too deep, and the beginning of its path not known")
+        }
+        None => Some("charged_to: its memory is charged to no cgroup"),
+    };
+    facts.unreadable.extend(why.map(str::to_owned));
     facts
 }
 
@@ -137,6 +142,15 @@ pub fn set_memory(facts: &mut Facts, bytes: u64) {
     facts.memory_bytes = Some(bytes);
     facts.memory_source = Some(MemorySource::Fdinfo);
     facts.unreadable.retain(|why| !why.starts_with(NO_FORMULA));
+}
+
+/// Its memory stands in an fdinfo that we may not read.
+pub fn set_memory_hidden(facts: &mut Facts) {
+    facts.unreadable.retain(|why| !why.starts_with(NO_FORMULA));
+    facts.unreadable.push(format!(
+        "memory_bytes: fdinfo of its holders may not be read, and no formula is known for type {}",
+        facts.type_name
+    ));
 }
 
 fn of_prog(prog: &Prog, maps: Vec<u32>) -> Facts {
@@ -270,6 +284,15 @@ impl Counts {
                 count.still &= same;
             }
         }
+    }
+
+    /// Objects that did not have the same counts each time.
+    pub fn moved(&self, objects: &Objects) -> Vec<ObjectId> {
+        let ids = ids(objects);
+        let moved = self.0.iter().filter(|(_, count)| !count.still);
+        moved
+            .filter_map(|(addr, _)| ids.get(addr).copied())
+            .collect()
     }
 
     /// Whether the object was there then.

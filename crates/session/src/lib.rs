@@ -6,15 +6,21 @@
 //! that they could explain: the ledger says which.
 
 mod details;
+mod elsewhere;
 mod join;
 mod name;
+mod netns;
+mod passing;
 mod paths;
 mod people;
+mod privilege;
+mod staged;
 mod sweep;
+mod unique;
 
 pub use details::types;
 pub use kernel::Needs;
-pub use name::{NameError, check, resolve};
+pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};
 
 /// Why no sweep could be made.

@@ -1,21 +1,22 @@
 //! A sweep: as many passes as the accounts need, at most three.
 
+use crate::Error;
 use crate::details::{self, Counts};
+use crate::elsewhere;
 use crate::join::{self, Pass};
+use crate::passing::{Bereft, Watched};
 use crate::people::People;
-use crate::{Error, paths};
+use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
+use crate::staged::Staged;
+use crate::unique::unique;
 use kernel::holders::files::Files;
-use kernel::holders::mappings::MappedFile;
-use kernel::holders::pins::Pins;
-use kernel::holders::slots::Slots;
-use kernel::{Addr, KernelBtf, Objects, Walk, Walks};
+use kernel::{KernelBtf, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
-use model::{CannotSee, Kind, ObjectId, PidNamespace, Pin, Snapshot};
+use model::{CannotSee, Kind, ObjectId, PidNamespace, Snapshot};
 use process::Proc;
 use rustc_hash::{FxHashMap, FxHashSet};
+use std::io;
 use std::time::{Duration, Instant};
-
-const PASSES: u32 = 3;
 
 /// Runs sweeps. The walks are loaded once.
 #[derive(Debug)]
@@ -65,47 +66,80 @@ impl Sweeper {
         let mut before = Counts::new(&objects);
         let mut previous: Option<Ledger> = None;
         let mut passes = 0;
+        let mut looked_elsewhere = false;
+        // Time that further passes have taken.
+        let mut further = Duration::ZERO;
         let (ledger, after, mut cannot_see) = loop {
             passes += 1;
+            let clock = Clock::start(&self.walks);
             let mut view = self.view();
             let files = self.walks.files()?;
-            staged.failed.clear();
+            staged.begin_pass();
             let all = staged.wanted;
-            staged.run(all, &mut self.walks, &objects, &proc, passes, &mut view);
-            let (ledger, after) = loop {
+            staged.run(all, &mut self.walks, &objects, &proc, &mut view);
+            let (mut ledger, after) = loop {
                 let after = self.walks.objects()?;
+                if let Some(previous) = &mut previous {
+                    let mut bereft = Bereft::default();
+                    bereft.compare(&objects, &after);
+                    previous.note_moved(bereft.ids(&after));
+                }
+                view.see_all_of(&after);
                 let pass = self.pass(&before, &after, &files, &staged);
                 let mut readings = pass.readings(&mut people);
                 self.other_btf(&mut other_btf, &mut readings, &mut view);
-                self.memory(&mut readings);
+                self.memory(&mut readings, &mut view);
+                let moving = if passes == 1 {
+                    moving(&readings)
+                } else {
+                    FxHashSet::default()
+                };
                 let ledger = Ledger::close(readings, &view.sight, previous.as_ref());
                 // What is left of an account says which of the costly walks are wanted.
-                let new = staged.want(&ledger);
+                let mut new = staged.want(&ledger, &moving);
+                if !new.any() && !looked_elsewhere && !staged.wanted.files {
+                    looked_elsewhere = true;
+                    if self.has_files_elsewhere(&files, &after, &ledger)? {
+                        new = staged.want_files();
+                    }
+                }
                 if !new.any() {
                     break (ledger, after);
                 }
-                staged.run(new, &mut self.walks, &after, &proc, passes, &mut view);
+                staged.run(new, &mut self.walks, &after, &proc, &mut view);
             };
             let mut others = ledger.objects().iter().filter(|o| !o.facts.own);
             let moving = staged.is_cut() || others.any(|o| !o.settled);
-            if !moving || passes == PASSES {
+            let took = clock.elapsed(&self.walks);
+            if passes > 1 {
+                further += took;
+            }
+            let remainder = ledger.has_remainder();
+            if !moving || !may_look_again(passes, remainder, further + took) {
+                if staged.is_cut() {
+                    staged.say_cut(&mut view);
+                    ledger = ledger.out_of_sight(&view.sight);
+                }
                 break (ledger, after, view.cannot_see);
             }
-            before = if ledger.has_remainder() {
-                // What was just freed keeps its references until then.
-                kernel::sys::wait_for_grace_period();
-                self.watch()?
+            (before, objects) = if remainder {
+                let watched = self.watch(after)?;
+                ledger.note_moved(watched.moved());
+                (watched.counts, watched.last)
             } else {
-                Counts::new(&after)
+                (Counts::new(&after), after)
             };
             previous = Some(ledger);
-            objects = after;
         };
 
         people.cannot_see(&mut cannot_see);
+        unique(&mut cannot_see);
         let pinned = staged.pins.as_ref().map(|p| join::pinned(p, &after));
         let mut staged_walks = staged.names();
-        if other_btf.is_some_and(|btfs| !btfs.is_empty()) {
+        if !self.walks.has_links() && self.walks.links_unseen().is_none() {
+            staged_walks.push("links by id".into());
+        }
+        if other_btf.is_some_and(|found| found.is_ok_and(|btfs| !btfs.is_empty())) {
             staged_walks.push("BTF by id".into());
         }
         let snapshot = Snapshot {
@@ -122,7 +156,7 @@ impl Sweeper {
             passes,
             seconds: begun.elapsed().as_secs_f64(),
             staged_walks,
-            cannot_see: unique(cannot_see),
+            cannot_see,
         };
         Ok(Sweep {
             snapshot,
@@ -132,40 +166,69 @@ impl Sweeper {
         })
     }
 
-    /// Counts, looked at a few times: of an account that is to be called unexplained
-    /// it must be sure that it stands still.
-    fn watch(&mut self) -> Result<Counts, Error> {
+    /// Waits until what was just freed has let go of what it held, and looks at the counts
+    /// meanwhile and a few times after: of an account that is to be called unexplained it
+    /// must be sure that it stands still.
+    fn watch(&mut self, after: Objects) -> Result<Watched, Error> {
         const LOOKS: u32 = 8;
         const PAUSE: Duration = Duration::from_micros(700);
         /// A look at 10,000 maps takes some 10 ms.
         const AT_MOST: Duration = Duration::from_millis(50);
+        let mut watched = Watched::new(after);
+        std::thread::scope(|scope| {
+            let waiting = std::thread::Builder::new()
+                .name("grace period".into())
+                .spawn_scoped(scope, kernel::sys::wait_for_grace_period);
+            let Ok(waiting) = waiting else {
+                kernel::sys::wait_for_grace_period();
+                return Ok(());
+            };
+            while !waiting.is_finished() {
+                let begun = Instant::now();
+                watched.look(&mut self.walks)?;
+                std::thread::sleep(PAUSE.max(begun.elapsed()));
+            }
+            Ok::<_, Error>(())
+        })?;
         let begun = Instant::now();
-        let mut counts = Counts::new(&self.walks.objects()?);
+        watched.look(&mut self.walks)?;
+        watched.counts = Counts::new(&watched.last);
         for _ in 0..LOOKS {
             if begun.elapsed() > AT_MOST {
                 break;
             }
             std::thread::sleep(PAUSE);
-            counts.observe(&self.walks.objects()?);
+            watched.look(&mut self.walks)?;
         }
-        Ok(counts)
+        Ok(watched)
+    }
+
+    /// Some file is in a descriptor table and elsewhere, for longer than a call.
+    fn has_files_elsewhere(
+        &mut self,
+        files: &Files,
+        objects: &Objects,
+        ledger: &Ledger,
+    ) -> Result<bool, Error> {
+        let suspects = elsewhere::suspects(files, objects, ledger);
+        Ok(!suspects.is_empty() && elsewhere::any_remains(&suspects, &self.walks.files()?))
     }
 
     /// How far we can look, before a pass.
     fn view(&self) -> View {
         let mut view = View::default();
-        if !self.walks.has_links() {
-            let why = "this kernel has no iterator over links";
+        if let Some(why) = self.walks.links_unseen() {
             view.hide(why);
             view.cannot_see.push(CannotSee {
                 what: "links, and what they hold".into(),
                 why: why.into(),
-                needs: "kernel ≥ 5.19".into(),
+                needs: "CAP_SYS_ADMIN, or kernel ≥ 5.19".into(),
             });
         }
         if self.walks.pid_namespace_level() > 0 {
             let why = "lastref runs in a child pid namespace";
             view.hide(why);
+            view.sight.processes_out_of_sight = true;
             view.cannot_see.push(CannotSee {
                 what: "descriptors and mappings of processes outside this pid namespace".into(),
                 why: why.into(),
@@ -190,6 +253,12 @@ impl Sweeper {
             pins: pins.map(|pins| (pins, staged.pin_names.as_slice())),
             slots: staged.slots.as_ref(),
             mappings: staged.mappings.as_ref(),
+            nets: staged.nets.as_ref(),
+            ways: &staged.ways,
+            cgroups: staged.cgroups.as_ref(),
+            tc: staged.tc.as_ref(),
+            carriers: staged.carriers.as_ref(),
+            cgroup_mount: staged.cgroup_mount.as_deref(),
             own: self.walks.own(),
             own_pid: std::process::id(),
             prog_walker: self.walks.program_id(Walk::Progs),
@@ -200,7 +269,7 @@ impl Sweeper {
     /// in a sweep.
     fn other_btf(
         &self,
-        found: &mut Option<Vec<KernelBtf>>,
+        found: &mut Option<io::Result<Vec<KernelBtf>>>,
         readings: &mut Vec<Reading>,
         view: &mut View,
     ) {
@@ -212,16 +281,20 @@ impl Sweeper {
             .filter_map(|r| r.facts.id)
             .chain(own)
             .collect();
-        let found = found.get_or_insert_with(|| {
-            kernel::kernel_btfs(|id| known.contains(&id)).unwrap_or_else(|error| {
+        let found = found.get_or_insert_with(|| kernel::kernel_btfs(|id| known.contains(&id)));
+        let found = match found {
+            Ok(found) => found,
+            // Of every pass anew: the last one's list is shown.
+            Err(error) => {
                 view.cannot_see.push(CannotSee {
-                    what: "BTF of vmlinux and modules".into(),
+                    what: "BTF of vmlinux and modules, and BTF that nothing in sight leads to"
+                        .into(),
                     why: format!("BTF by id: {error}"),
                     needs: "CAP_SYS_ADMIN".into(),
                 });
-                Vec::new()
-            })
-        });
+                return;
+            }
+        };
         let new = found.iter().filter(|btf| !known.contains(&btf.id));
         readings.extend(new.map(|btf| Reading {
             facts: details::of_other_btf(btf),
@@ -230,15 +303,26 @@ impl Sweeper {
     }
 
     /// Memory of maps whose formula is not known, from a holder's fdinfo.
-    fn memory(&self, readings: &mut [Reading]) {
+    fn memory(&self, readings: &mut [Reading], view: &mut View) {
         /// Each costs 5 µs; what is beyond stays null, with the reason.
         const MAX: usize = 1000;
         let unknown = readings
             .iter_mut()
             .filter(|r| r.facts.kind == Kind::Map && r.facts.memory_bytes.is_none());
         for reading in unknown.take(MAX) {
-            let found = descriptor_of(&reading.facts)
-                .and_then(|(pid, fd)| self.proc.fdinfo(pid, fd).ok())
+            let info = descriptor_of(&reading.facts).map(|(pid, fd)| self.proc.fdinfo(pid, fd));
+            if matches!(&info, Some(Err(_)))
+                && let Some(needs) = lacking(&[SYS_PTRACE, READ_SEARCH])
+            {
+                details::set_memory_hidden(&mut reading.facts);
+                view.cannot_see.push(CannotSee {
+                    what: format!("memory of maps of type {}", reading.facts.type_name),
+                    why: "/proc/PID/fdinfo, which tells it, may not be read".into(),
+                    needs,
+                });
+            }
+            let found = info
+                .and_then(Result::ok)
                 .filter(|info| matches!(info.object, process::FdObject::Map(id) if Some(id) == reading.facts.id))
                 .and_then(|info| info.memlock);
             if let Some(bytes) = found {
@@ -248,129 +332,111 @@ impl Sweeper {
     }
 }
 
+/// Whether there may be another pass after so many, if further ones (it included) will have taken
+/// so long. The programs that they run are loaded by then, which is not counted.
+fn may_look_again(passes: u32, remainder: bool, further: Duration) -> bool {
+    const PASSES: u32 = 3;
+    const FURTHER: Duration = Duration::from_millis(200);
+    // One pass settles no remainder: on a host where a pass takes longer, there would be none
+    // that is ever called unexplained.
+    let second = passes == 1 && remainder;
+    passes < PASSES && (second || further <= FURTHER)
+}
+
+/// Objects whose count was not the same before and after the walk.
+fn moving(readings: &[Reading]) -> FxHashSet<ObjectId> {
+    let moving = readings.iter().filter(|reading| !reading.steady);
+    moving
+        .filter_map(|reading| reading.facts.object_id())
+        .collect()
+}
+
 /// A process and its descriptor on the object.
 fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
-    let mut holders = facts.references.iter().flat_map(|r| &r.holders);
-    holders.find_map(|holder| match holder {
+    facts.holders().find_map(|holder| match holder {
         model::Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
         _ => None,
     })
 }
 
+/// Time of a pass, without that for loading programs.
+struct Clock {
+    begun: Instant,
+    loading: Duration,
+}
+
+impl Clock {
+    fn start(walks: &Walks) -> Self {
+        Self {
+            begun: Instant::now(),
+            loading: walks.loading(),
+        }
+    }
+
+    fn elapsed(&self, walks: &Walks) -> Duration {
+        let loading = walks.loading().saturating_sub(self.loading);
+        self.begun.elapsed().saturating_sub(loading)
+    }
+}
+
 /// What one pass could not look at.
 #[derive(Default)]
-struct View {
-    sight: Sight,
-    cannot_see: Vec<CannotSee>,
+pub(crate) struct View {
+    pub sight: Sight,
+    pub cannot_see: Vec<CannotSee>,
 }
 
 impl View {
     /// Holders may stand where we cannot look; the first reason is told.
-    fn hide(&mut self, why: impl Into<String>) {
+    pub fn hide(&mut self, why: impl Into<String>) {
         let _ = self.sight.holders_out_of_sight.get_or_insert(why.into());
     }
-}
 
-/// The walks that run only where a remainder asks for them.
-#[derive(Default)]
-struct Staged {
-    wanted: ledger::Walks,
-    pins: Option<Pins>,
-    pin_names: Vec<Pin>,
-    slots: Option<Slots>,
-    mappings: Option<FxHashMap<Addr, MappedFile>>,
-    /// Walks that could not be made in this pass, and why.
-    failed: FxHashMap<Walk, String>,
-}
-
-impl Staged {
-    /// Notes which walks the ledger asks for, and answers those that are new.
-    fn want(&mut self, ledger: &Ledger) -> ledger::Walks {
-        let new = ledger.walks_wanted(self.wanted);
-        self.wanted.pins |= new.pins;
-        self.wanted.slots |= new.slots;
-        self.wanted.mappings |= new.mappings;
-        new
-    }
-
-    /// A list changed during a walk, which may have missed something.
-    fn is_cut(&self) -> bool {
-        self.pins.as_ref().is_some_and(|p| p.cut) || self.slots.as_ref().is_some_and(|s| s.cut)
-    }
-
-    /// Runs some of the walks. One that this kernel does not take, or that is cut
-    /// once more in the last pass, leaves the accounts open, and is said.
-    fn run(
-        &mut self,
-        which: ledger::Walks,
-        walks: &mut Walks,
-        objects: &Objects,
-        proc: &Proc,
-        pass: u32,
-        view: &mut View,
-    ) {
-        if which.pins {
-            self.pins = self.keep(Walk::Pins, walks.pins(), view);
-            if let Some(pins) = &self.pins {
-                self.pin_names = paths::name_all(pins, proc, &mut view.cannot_see);
-            }
+    /// Lists of the objects themselves that were too long to be read in full.
+    fn see_all_of(&mut self, objects: &Objects) {
+        if objects.links.iter().any(|link| link.uncounted) {
+            self.hide_inherited();
         }
-        if which.slots {
-            self.slots = self.keep(Walk::Slots, walks.slots(objects.maps.iter()), view);
-        }
-        if which.mappings {
-            self.mappings = self.keep(Walk::Mappings, walks.mappings(), view);
-        }
-        if pass == PASSES && (which.pins || which.slots) && self.is_cut() {
-            let why = "what it walks changed or was too long, three times in a row";
-            let pins = self.pins.as_ref().is_some_and(|p| p.cut);
-            let walk = if pins { Walk::Pins } else { Walk::Slots };
-            self.fail(walk, why.into(), view);
+        if let Some(prog) = objects.progs.iter().find(|prog| prog.maps_cut) {
+            let why = format!("prog:{} uses more maps than can be read", prog.id);
+            self.sight.maps_out_of_sight = Some(why.clone());
+            self.cannot_see.push(CannotSee {
+                what: "all maps that programs use".into(),
+                why,
+                needs: "programs that use fewer maps".into(),
+            });
         }
     }
 
-    fn keep<T>(
-        &mut self,
-        walk: Walk,
-        found: Result<T, kernel::Error>,
-        view: &mut View,
-    ) -> Option<T> {
-        found
-            .inspect_err(|error| {
-                let cause = std::error::Error::source(error);
-                let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
-                self.fail(walk, format!("{error}{cause}"), view);
-            })
-            .ok()
-    }
-
-    /// What this walk would find is out of sight in this pass.
-    fn fail(&mut self, walk: Walk, why: String, view: &mut View) {
-        view.hide(format!(
-            "the walk over {} was not made in full",
-            walk.name()
-        ));
-        view.cannot_see.push(CannotSee {
-            what: format!("all {}", walk.name()),
-            why: why.clone(),
+    /// Children inherited more perf events than could be counted.
+    pub fn hide_inherited(&mut self) {
+        let hidden = "not all inherited perf events could be counted";
+        self.hide_programs(ledger::RUN_BY_EVENTS, hidden.into());
+        self.cannot_see.push(CannotSee {
+            what: "all inherited perf events".into(),
+            why: "their list changed each time it was looked at, or is too long".into(),
             needs: "another look".into(),
         });
-        self.failed.insert(walk, why);
     }
 
-    fn names(&self) -> Vec<String> {
-        let ran = [
-            (self.wanted.pins, Walk::Pins),
-            (self.wanted.slots, Walk::Slots),
-            (self.wanted.mappings, Walk::Mappings),
-        ];
-        let ran = ran.into_iter().filter(|&(ran, _)| ran);
-        ran.map(|(_, walk)| walk.name().to_owned()).collect()
+    /// What runs programs of these types may stand where we cannot look.
+    pub fn hide_programs(&mut self, types: &'static [&'static str], why: String) {
+        self.sight.programs_out_of_sight.push((types, why));
     }
 }
 
-fn unique(mut list: Vec<CannotSee>) -> Vec<CannotSee> {
-    list.sort();
-    list.dedup();
-    list
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remainder_is_looked_at_twice_however_long_that_takes() {
+        let [soon, late] = [50, 500].map(Duration::from_millis);
+        assert!(may_look_again(1, false, soon));
+        assert!(may_look_again(2, true, soon));
+        assert!(may_look_again(1, true, late));
+        assert!(!may_look_again(1, false, late));
+        assert!(!may_look_again(2, true, late));
+        assert!(!may_look_again(3, true, soon));
+    }
 }

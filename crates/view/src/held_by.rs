@@ -1,9 +1,8 @@
 //! Who holds an object, or many alike, in as much room as a table cell has.
 
-use crate::list::fold;
 use crate::text::{cut_end, cut_middle, cut_path, width};
 use crate::{units, words};
-use model::{By, Holder, Kind, Object, Pin, Process};
+use model::{By, Holder, Kind, Object, Pin, Process, fold_paths};
 use std::collections::{BTreeMap, HashMap};
 
 /// More holders of one sort than this become one item with their number.
@@ -28,6 +27,8 @@ struct Tally<'a> {
     processes: HashMap<(u32, Option<u32>), (&'a Process, Grip)>,
     pins: HashMap<&'a Pin, u64>,
     objects: HashMap<(Kind, Option<u32>, &'a str), u64>,
+    /// What stands in the kernel, by sort and in short.
+    kernel: BTreeMap<(&'static str, String), (&'static str, u64)>,
 }
 
 /// A holder, or several of a sort, in words.
@@ -82,11 +83,21 @@ impl<'a> Tally<'a> {
                     .entry((kind, object.id, &object.name))
                     .or_default()
             }
+            Holder::Attachment(_)
+            | Holder::Socket(_)
+            | Holder::IoUring(_)
+            | Holder::Module { .. }
+            | Holder::Kernel { .. } => {
+                let (one, many) = words::sort_nouns(holder);
+                let place = self.kernel.entry((one, words::kernel_short(holder)));
+                &mut place.or_insert((many, 0)).1
+            }
         };
         *units = units.saturating_add(count);
     }
 
-    /// Largest first; among equals processes, then pins, then objects by id.
+    /// Largest first; among equals processes, then pins, then objects by id, then
+    /// what stands in the kernel.
     fn items(self) -> Vec<Item> {
         let mut items = vec![];
         let mut by_comm: BTreeMap<&str, Vec<(&Process, Grip)>> = BTreeMap::new();
@@ -109,6 +120,7 @@ impl<'a> Tally<'a> {
         }
         items.extend(pin_items(self.pins));
         items.extend(object_items(self.objects));
+        items.extend(kernel_items(self.kernel));
         items.sort_by_key(|item| std::cmp::Reverse(item.units));
         items
     }
@@ -170,7 +182,7 @@ fn pin_items(pins: HashMap<&Pin, u64>) -> Vec<Item> {
     }
     let paths: Vec<&str> = pins.iter().map(|(pin, _)| &*pin.path).collect();
     let mut patterns: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-    for (pattern, (_, units)) in fold::fold(&paths).into_iter().zip(&pins) {
+    for (pattern, (_, units)) in fold_paths(&paths).into_iter().zip(&pins) {
         let sum = patterns.entry(pattern).or_default();
         sum.0 += 1;
         sum.1 = sum.1.saturating_add(*units);
@@ -226,8 +238,29 @@ fn object_items(objects: HashMap<(Kind, Option<u32>, &str), u64>) -> Vec<Item> {
     items
 }
 
+fn kernel_items(kernel: BTreeMap<(&'static str, String), (&'static str, u64)>) -> Vec<Item> {
+    let kernel: Vec<_> = kernel.into_iter().collect();
+    let mut items = vec![];
+    for same_sort in kernel.chunk_by(|a, b| a.0.0 == b.0.0) {
+        let ((one, _), (many, _)) = &same_sort[0];
+        if same_sort.len() > ONE_BY_ONE {
+            let units = same_sort.iter().map(|(_, (_, units))| *units);
+            items.push(Item {
+                units: units.fold(0, u64::saturating_add),
+                words: units::counted(same_sort.len() as u64, one, many).into(),
+            });
+        } else {
+            items.extend(same_sort.iter().map(|((_, short), (_, units))| Item {
+                units: *units,
+                words: short.clone().into(),
+            }));
+        }
+    }
+    items
+}
+
 /// Who holds these objects: the direct holders, largest first, and, where these
-/// are all objects themselves, what is at the end of the chains.
+/// are all objects or what processes have open, what is at the end of the chains.
 pub struct HeldBy {
     direct: Vec<Words>,
     ends: Vec<Words>,
@@ -236,15 +269,15 @@ pub struct HeldBy {
 impl HeldBy {
     pub fn of(objects: &[&Object]) -> Self {
         let mut tally = Tally::default();
-        let mut only_objects = true;
+        let mut no_ends = true;
         for reference in objects.iter().flat_map(|o| &o.facts.references) {
             for holder in &reference.holders {
-                only_objects &= holder.object().is_some();
+                no_ends &= holder.object().is_some() || !holder.open_by().is_empty();
                 tally.add(Some(reference.by), reference.count, holder);
             }
         }
         let mut ends = Tally::default();
-        if only_objects {
+        if no_ends {
             for end in objects.iter().flat_map(|o| &o.kept_by) {
                 if end.object().is_none() {
                     ends.add(None, 1, end);
@@ -283,24 +316,27 @@ impl HeldBy {
         if width(&all) <= room {
             return all;
         }
-        if self.ends.is_empty() || self.direct.is_empty() {
-            let (arrow, items) = if self.direct.is_empty() {
-                ("← ", &self.ends)
-            } else {
-                ("", &self.direct)
-            };
-            return arrow.to_owned() + &fit(items, room.saturating_sub(width(arrow)));
+        if self.ends.is_empty() {
+            return fit(&self.direct, room);
         }
-        // The end is what one wants to know; the way there may shrink to a number.
+        // The end is what one wants to know; the way there may shrink to a number, or go.
         let way = fit(&self.direct, (room / 3).max(9));
         let left = room.saturating_sub(width(&way) + 3);
+        if self.direct.is_empty() || left < LEAST_OF_AN_END {
+            return format!("← {}", fit(&self.ends, room.saturating_sub(2)));
+        }
         format!("{way} ← {}", fit(&self.ends, left))
     }
 }
 
-/// Of a pin the end of its path is kept; of a process its pid, and what it
+/// Of a pin or a cgroup the end of its path is kept; of a process its pid, and what it
 /// holds where that leaves something of its name.
-fn cut_item(item: &str, room: usize) -> String {
+pub(crate) fn cut_item(item: &str, room: usize) -> String {
+    if let Some(path) = item.strip_prefix("cgroup:/").filter(|_| room >= 12) {
+        let word = "cgroup:";
+        let path = &item[item.len() - path.len() - 1..];
+        return word.to_owned() + &cut_path(path, room - width(word));
+    }
     if let Some(at) = item.find(" /").filter(|at| at + 8 < room) {
         let (word, path) = item.split_at(at + 1);
         return word.to_owned() + &cut_path(path, room - width(word));
@@ -319,6 +355,10 @@ fn cut_item(item: &str, room: usize) -> String {
 
 /// The cut item must keep enough to be recognised.
 const LEAST_OF_AN_ITEM: usize = 14;
+/// With less room than this the end of the chains takes that of the way there too.
+const LEAST_OF_AN_END: usize = 7;
+/// With less room than this not even a part of a name is worth showing.
+const LEAST: usize = 4;
 
 fn fit(items: &[Words], room: usize) -> String {
     let mut text = String::new();
@@ -339,6 +379,9 @@ fn fit(items: &[Words], room: usize) -> String {
         let for_this = room.saturating_sub(used + more.len());
         if at > 0 && for_this < LEAST_OF_AN_ITEM {
             return format!("{text}, +{}", left + 1);
+        }
+        if left > 0 && for_this < LEAST {
+            return format!("+{}", left + 1);
         }
         return format!("{text}{gap}{}{more}", cut_item(item, for_this));
     }

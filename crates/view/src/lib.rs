@@ -1,9 +1,10 @@
-//! Reports as text for people: `lastref ls` and `lastref why`.
+//! Reports as text for people: `lastref ls`, `lastref ls --diff` and `lastref why`.
 //!
 //! ```text
 //! list/  ls:  rows (grouped or not) ──► columns that fit ──► totals and footer
+//! diff/  ls --diff: what grew, the tables of what appeared and vanished, what changed
 //! why/   why: headline, the account as a tree, chains, how to let it go
-//!             └── both write through Screen: it alone knows width and colour
+//!             └── all write through Screen: it alone knows width and colour
 //! ```
 //!
 //! Three promises hold for every screen, whatever the names in the report are:
@@ -16,6 +17,7 @@
 //! also hold for what a name may bring along: wide and combining characters,
 //! variation selectors.
 
+mod diff;
 mod footer;
 mod held_by;
 mod list;
@@ -27,6 +29,7 @@ mod why;
 mod words;
 mod wrapped;
 
+pub use diff::diff;
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
 pub use why::why;
 pub use wrapped::Wrapped;

@@ -3,11 +3,12 @@
 use crate::screen::safe;
 use crate::text::width;
 use crate::units;
-use model::{By, Detail, Kind, Object, ObjectRef, Pin, Process, State};
+use model::{Attachment, By, Holder, Kind, Object, ObjectRef, Pin, Process, Socket, State};
+use std::borrow::Cow;
 
 /// vmlinux's and modules' BTF has no account: nothing is missing there.
 pub fn has_account(object: &Object) -> bool {
-    !matches!(&object.facts.detail, Detail::Btf(btf) if btf.kernel_btf)
+    !object.facts.is_kernel_btf()
 }
 
 /// `map:17`, or `map (no id)` where it has no id.
@@ -52,24 +53,60 @@ pub fn by(by: By) -> &'static str {
         By::StructOps => "struct-ops",
         By::BtfUser => "btf-user",
         By::Target => "target",
+        By::InFlight => "in-flight",
+        By::IoUring => "io-uring",
+        By::Attachment => "attachment",
+        By::Socket => "socket",
+        By::MapEntry => "map-entry",
+        By::Timer => "timer",
+        By::Token => "token",
+        By::Module => "module",
+        By::Driver => "driver",
     }
 }
 
 /// What to say instead of listing the rest of the holders of one kind.
-pub fn holder_nouns(by: By) -> (&'static str, &'static str) {
+pub fn holder_nouns<'a>(
+    by: By,
+    holders: impl IntoIterator<Item = &'a Holder>,
+) -> (&'static str, &'static str) {
     match by {
-        By::Fd | By::Mmap | By::Iterator => ("process", "processes"),
-        By::Pin => ("pin", "pins"),
-        By::Prog | By::Target => ("program", "programs"),
-        By::OuterMap => ("outer map", "outer maps"),
-        By::ProgArray => ("program array", "program arrays"),
-        By::Link | By::StructOps => ("link", "links"),
-        By::BtfUser => ("user", "users"),
+        By::OuterMap => return ("outer map", "outer maps"),
+        By::ProgArray => return ("program array", "program arrays"),
+        _ => {}
+    }
+    let mut all = holders.into_iter().map(sort_nouns);
+    match all.next() {
+        Some(first) if all.all(|other| other == first) => first,
+        _ => ("holder", "holders"),
     }
 }
 
+/// One and many of a holder's sort, as nouns.
+pub fn sort_nouns(holder: &Holder) -> (&'static str, &'static str) {
+    match holder {
+        Holder::Process(_) => ("process", "processes"),
+        Holder::Pin(_) => ("pin", "pins"),
+        Holder::Map(_) => nouns(Kind::Map),
+        Holder::Prog(_) => nouns(Kind::Prog),
+        Holder::Link(_) => nouns(Kind::Link),
+        Holder::Btf(_) => nouns(Kind::Btf),
+        Holder::Attachment(a) if is_perf_event(a) => ("perf event", "perf events"),
+        Holder::Attachment(_) => ("attachment", "attachments"),
+        Holder::Socket(_) => ("socket", "sockets"),
+        Holder::IoUring(_) => ("io_uring", "io_urings"),
+        Holder::Module { .. } => ("module", "modules"),
+        Holder::Kernel { .. } => ("place in the kernel", "places in the kernel"),
+    }
+}
+
+/// A perf event lives as long as somebody has it open.
+pub fn is_perf_event(attachment: &Attachment) -> bool {
+    attachment.attach_type.as_deref() == Some("perf_event")
+}
+
 /// A process's name, or `?` where it could not be read.
-pub fn comm(comm: &str) -> std::borrow::Cow<'_, str> {
+pub fn comm(comm: &str) -> Cow<'_, str> {
     if comm.is_empty() {
         "?".into()
     } else {
@@ -108,6 +145,54 @@ pub fn pin_short(pin: &Pin) -> String {
 pub fn pin_brief(pin: &Pin) -> String {
     let word = if pin.unlinked { "unlinked pin" } else { "pin" };
     format!("{word} {}", safe(&pin.path))
+}
+
+/// What stands in the kernel, in one phrase: `cgroup:/a (cgroup_inet_ingress)`,
+/// `socket:[4711]`; nothing for objects, processes and pins.
+pub fn kernel_holder(holder: &Holder) -> String {
+    match holder {
+        Holder::Attachment(a) => match &a.attach_type {
+            Some(attach_type) => format!("{} ({})", safe(&a.target), safe(attach_type)),
+            None => safe(&a.target).into_owned(),
+        },
+        Holder::Socket(socket) => socket_name(socket, "socket"),
+        Holder::IoUring(_) => "io_uring".into(),
+        Holder::Module { name } => format!("module {}", safe(name)),
+        Holder::Kernel { what } => safe(what).into_owned(),
+        Holder::Process(_)
+        | Holder::Pin(_)
+        | Holder::Map(_)
+        | Holder::Prog(_)
+        | Holder::Link(_)
+        | Holder::Btf(_) => String::new(),
+    }
+}
+
+/// The same for a table: `cgroup:/a`, `dev:eth0`, `sock:[4711]`, `bpf_preload`.
+pub fn kernel_short(holder: &Holder) -> String {
+    match holder {
+        Holder::Attachment(a) => safe(without_netns(&a.target)).into_owned(),
+        Holder::Socket(socket) => socket_name(socket, "sock"),
+        Holder::Module { name } => safe(name).into_owned(),
+        other => kernel_holder(other),
+    }
+}
+
+fn socket_name(socket: &Socket, word: &str) -> String {
+    match socket.inode {
+        Some(inode) => format!("{word}:[{inode}]"),
+        None => format!("{word} (no inode)"),
+    }
+}
+
+/// `dev:eth0` of `dev:eth0@netns:4026531840`; other targets as they are.
+fn without_netns(target: &str) -> &str {
+    const IN_A_NAMESPACE: [&str; 3] = ["dev:", "block:", "action:"];
+    let in_one = IN_A_NAMESPACE.iter().any(|sort| target.starts_with(sort));
+    match target.rsplit_once('@') {
+        Some((short, _)) if in_one => short,
+        _ => target,
+    }
 }
 
 /// Numbers as ranges: `fd 5`, `fds 5-9, 12`. What needs more than `room`
@@ -160,6 +245,19 @@ pub fn state_meaning(state: State) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_is_named_without_its_namespace() {
+        for (target, short) in [
+            ("dev:eth0@netns:4026531840", "dev:eth0"),
+            ("dev:a@b@netns:4026531840", "dev:a@b"),
+            ("block:3@netns:4026531840", "block:3"),
+            ("dev:eth0", "dev:eth0"),
+            ("cgroup:/user@1000.service", "cgroup:/user@1000.service"),
+        ] {
+            assert_eq!(without_netns(target), short);
+        }
+    }
 
     #[test]
     fn descriptors_become_ranges() {

@@ -63,9 +63,10 @@ fn run() -> io::Result<()> {
     let _ = std::os::unix::fs::symlink("/proc/self/fd", "/dev/fd");
     let plan = Plan::read()?;
     let mut line = Line::open(plan.nonce.clone())?;
-    let setup: [(&str, io::Result<()>); 4] = [
+    let setup: [(&str, io::Result<()>); 5] = [
         ("the loopback device", loopback_up()),
         ("the limit of descriptors", raise_descriptors()),
+        ("the limit of locked memory", unlimit_locked_memory()),
         ("the cgroup", enter_cgroup()),
         // Warnings of the tests must not be swallowed by a rate limit.
         (
@@ -398,6 +399,17 @@ fn raise_descriptors() -> io::Result<()> {
     };
     // SAFETY: the pointer is to a whole rlimit that lives as long as the call.
     check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })
+}
+
+/// Before 5.11 BPF's memory counts as locked memory of the user, and what was freed is given
+/// back late.
+fn unlimit_locked_memory() -> io::Result<()> {
+    let limit = libc::rlimit {
+        rlim_cur: libc::RLIM_INFINITY,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: as above.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) })
 }
 
 fn enter_cgroup() -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! Links, and open iterators.
 
 use super::{Info, Kind, OBJ_GET_INFO_BY_FD, Object, bpf, bpf_fd};
+use crate::net::{self, Dispatcher};
 use crate::sys::{Result, c_string};
 use std::ffi::CString;
 use std::os::fd::OwnedFd;
@@ -10,19 +11,46 @@ use std::os::fd::OwnedFd;
 pub mod attach_type {
     pub const CGROUP_INET_INGRESS: u32 = 0;
     pub const CGROUP_INET_EGRESS: u32 = 1;
+    pub const CGROUP_INET_SOCK_CREATE: u32 = 2;
+    pub const CGROUP_SOCK_OPS: u32 = 3;
+    pub const CGROUP_DEVICE: u32 = 6;
+    pub const CGROUP_INET4_BIND: u32 = 8;
+    pub const CGROUP_INET6_BIND: u32 = 9;
+    pub const CGROUP_INET4_CONNECT: u32 = 10;
+    pub const CGROUP_INET6_CONNECT: u32 = 11;
+    pub const CGROUP_INET4_POST_BIND: u32 = 12;
+    pub const CGROUP_INET6_POST_BIND: u32 = 13;
+    pub const CGROUP_UDP4_SENDMSG: u32 = 14;
+    pub const CGROUP_UDP6_SENDMSG: u32 = 15;
     pub const FLOW_DISSECTOR: u32 = 17;
+    pub const CGROUP_SYSCTL: u32 = 18;
+    pub const CGROUP_UDP4_RECVMSG: u32 = 19;
+    pub const CGROUP_UDP6_RECVMSG: u32 = 20;
+    pub const CGROUP_GETSOCKOPT: u32 = 21;
+    pub const CGROUP_SETSOCKOPT: u32 = 22;
     pub const TRACE_FENTRY: u32 = 24;
     pub const TRACE_ITER: u32 = 28;
+    pub const CGROUP_INET4_GETPEERNAME: u32 = 29;
+    pub const CGROUP_INET6_GETPEERNAME: u32 = 30;
+    pub const CGROUP_INET4_GETSOCKNAME: u32 = 31;
+    pub const CGROUP_INET6_GETSOCKNAME: u32 = 32;
+    pub const XDP_DEVMAP: u32 = 33;
+    pub const CGROUP_INET_SOCK_RELEASE: u32 = 34;
+    pub const XDP_CPUMAP: u32 = 35;
     pub const SK_LOOKUP: u32 = 36;
     pub const XDP: u32 = 37;
     pub const SK_SKB_VERDICT: u32 = 38;
     pub const PERF_EVENT: u32 = 41;
     pub const TRACE_KPROBE_MULTI: u32 = 42;
+    pub const LSM_CGROUP: u32 = 43;
     pub const STRUCT_OPS: u32 = 44;
     pub const NETFILTER: u32 = 45;
     pub const TCX_INGRESS: u32 = 46;
+    pub const TCX_EGRESS: u32 = 47;
     pub const TRACE_UPROBE_MULTI: u32 = 48;
+    pub const CGROUP_UNIX_CONNECT: u32 = 49;
     pub const NETKIT_PRIMARY: u32 = 54;
+    pub const NETKIT_PEER: u32 = 55;
 }
 
 const RAW_TRACEPOINT_OPEN: i32 = 17;
@@ -85,6 +113,9 @@ pub fn link(
     flags: u32,
     detail: LinkDetail,
 ) -> Result<Object> {
+    if attach_type == attach_type::XDP {
+        net::dispatcher(Dispatcher::Shared)?;
+    }
     let mut attr = LinkCreate {
         prog_fd: prog.fd(),
         target,

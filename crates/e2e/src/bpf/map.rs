@@ -13,7 +13,11 @@ pub mod map_type {
     pub const PROG_ARRAY: u32 = 3;
     pub const ARRAY_OF_MAPS: u32 = 12;
     pub const HASH_OF_MAPS: u32 = 13;
+    pub const DEVMAP: u32 = 14;
     pub const SOCKMAP: u32 = 15;
+    pub const CPUMAP: u32 = 16;
+    pub const XSKMAP: u32 = 17;
+    pub const DEVMAP_HASH: u32 = 25;
     pub const STRUCT_OPS: u32 = 26;
     pub const RINGBUF: u32 = 27;
 }
@@ -156,6 +160,13 @@ pub fn put_bytes(map: &Object, key: u32, value: &[u8]) -> Result<()> {
         flags: 0,
     };
     bpf(MAP_UPDATE_ELEM, &mut attr, "BPF_MAP_UPDATE_ELEM").map(drop)
+}
+
+/// Sets an entry of a devmap (a device) or cpumap (a queue's size), and the program
+/// that is to run there: `struct bpf_devmap_val`, `struct bpf_cpumap_val`.
+pub fn put_with_prog(map: &Object, key: u32, value: u32, prog: &Object) -> Result<()> {
+    let value = [value, prog.fd()].map(u32::to_ne_bytes).concat();
+    put_bytes(map, key, &value)
 }
 
 /// Empties slot `key`.

@@ -3,19 +3,23 @@
 //! The structures mirror the members of `union bpf_attr` in `include/uapi/linux/bpf.h`.
 //! The kernel takes a shorter structure than its own and reads the rest as zero.
 
+mod attach;
 mod link;
 mod map;
 mod prog;
+mod run;
 
+pub use attach::{F_ALLOW_MULTI, attach, detach_prog};
 pub use link::{
     LinkDetail, attach_type, cgroup_of_link, detach, iterator_link, link, open_iterator,
     raw_tracepoint, replace_prog,
 };
 pub use map::{
     F_LINK, F_MMAPABLE, F_NO_PREALLOC, MapSpec, hash, map_type, mmapable_array, outer, prog_array,
-    put, put_bytes, ringbuf, take_out,
+    put, put_bytes, put_with_prog, ringbuf, take_out,
 };
 pub use prog::{ProgSpec, bind, filter, filter_using, iterator, prog_type};
+pub use run::{btf_of_map, maps_named, run};
 
 use crate::sys::{self, Result, c_string, check, check_fd};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -30,6 +34,7 @@ const OBJ_GET_INFO_BY_FD: i32 = 15;
 const BTF_LOAD: i32 = 18;
 const BTF_GET_FD_BY_ID: i32 = 19;
 const LINK_GET_FD_BY_ID: i32 = 30;
+const LINK_GET_NEXT_ID: i32 = 31;
 
 /// Map, program, link or BTF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,6 +200,17 @@ pub fn by_id(kind: Kind, id: u32) -> Result<Object> {
     let what = format!("BPF_{}_GET_FD_BY_ID", kind.as_str().to_uppercase());
     let fd = bpf_fd(command, &mut attr, &what)?;
     Ok(Object { kind, id, fd })
+}
+
+/// A file on every link there is. Those that go away meanwhile are left out.
+pub fn all_links() -> Vec<Object> {
+    let mut links = Vec::new();
+    let mut attr: [u32; 3] = [0; 3];
+    while bpf(LINK_GET_NEXT_ID, &mut attr, "BPF_LINK_GET_NEXT_ID").is_ok() {
+        attr[0] = attr[1];
+        links.extend(by_id(Kind::Link, attr[1]));
+    }
+    links
 }
 
 #[repr(C)]

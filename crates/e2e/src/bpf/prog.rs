@@ -12,16 +12,27 @@ pub mod prog_type {
     pub const SOCKET_FILTER: u32 = 1;
     pub const KPROBE: u32 = 2;
     pub const SCHED_CLS: u32 = 3;
+    pub const SCHED_ACT: u32 = 4;
     pub const TRACEPOINT: u32 = 5;
     pub const XDP: u32 = 6;
     pub const PERF_EVENT: u32 = 7;
     pub const CGROUP_SKB: u32 = 8;
+    pub const CGROUP_SOCK: u32 = 9;
+    pub const LWT_IN: u32 = 10;
+    pub const LWT_OUT: u32 = 11;
+    pub const LWT_XMIT: u32 = 12;
+    pub const SOCK_OPS: u32 = 13;
     pub const SK_SKB: u32 = 14;
+    pub const CGROUP_DEVICE: u32 = 15;
     pub const RAW_TRACEPOINT: u32 = 17;
+    pub const CGROUP_SOCK_ADDR: u32 = 18;
     pub const FLOW_DISSECTOR: u32 = 22;
+    pub const CGROUP_SYSCTL: u32 = 23;
+    pub const CGROUP_SOCKOPT: u32 = 25;
     pub const TRACING: u32 = 26;
     pub const STRUCT_OPS: u32 = 27;
     pub const EXT: u32 = 28;
+    pub const LSM: u32 = 29;
     pub const SK_LOOKUP: u32 = 30;
     pub const NETFILTER: u32 = 32;
 }
@@ -54,6 +65,12 @@ struct Load {
     attach_btf_id: u32,
     attach_prog_fd: u32,
     core_relo_cnt: u32,
+    fd_array: u64,
+    core_relos: u64,
+    core_relo_rec_size: u32,
+    log_true_size: u32,
+    prog_token_fd: u32,
+    fd_array_cnt: u32,
 }
 
 /// What a program is made of.
@@ -67,6 +84,7 @@ pub struct ProgSpec<'a> {
     attach_btf_id: u32,
     attach_prog: Option<&'a Object>,
     btf: Option<&'a Object>,
+    named: Vec<u32>,
 }
 
 impl<'a> ProgSpec<'a> {
@@ -92,6 +110,12 @@ impl<'a> ProgSpec<'a> {
         self
     }
 
+    /// Its loader names these objects besides (`fd_array_cnt`): maps and BTF.
+    pub fn naming(mut self, objects: &[&Object]) -> Self {
+        self.named = objects.iter().map(|o| o.fd()).collect();
+        self
+    }
+
     /// It aims at a function: of the kernel, or of `target` if there is one.
     pub fn aims_at(mut self, function: u32, target: Option<&'a Object>) -> Self {
         self.attach_btf_id = function;
@@ -114,6 +138,11 @@ impl<'a> ProgSpec<'a> {
             attach_prog_fd: self.attach_prog.map_or(0, Object::fd),
             ..Load::default()
         };
+        // Older kernels want zeroes in fields that they do not know.
+        if !self.named.is_empty() {
+            attr.fd_array = self.named.as_ptr() as u64;
+            attr.fd_array_cnt = self.named.len() as u32;
+        }
         if let Some(btf) = self.btf {
             attr.prog_btf_fd = btf.fd();
             attr.func_info_rec_size = size_of_val(&func_info) as u32;

@@ -21,6 +21,47 @@ pub enum Who {
     /// An object.
     #[allow(missing_docs)]
     Object { kind: Kind, id: u32 },
+    /// What a program is attached to without a link, and the processes that have
+    /// it open (perf events only).
+    #[allow(missing_docs)]
+    Attachment {
+        target: Target,
+        attach_type: &'static str,
+        pids: Vec<u32>,
+    },
+    /// A socket, and the processes that have it open.
+    #[allow(missing_docs)]
+    Socket { inode: Option<u64>, pids: Vec<u32> },
+    /// An `io_uring`: the first process that has it open, and its descriptor there;
+    /// and all of these processes.
+    #[allow(missing_docs)]
+    IoUring {
+        pid: Option<u32>,
+        fd: Option<u32>,
+        pids: Vec<u32>,
+    },
+    /// A module of the kernel.
+    Module(&'static str),
+    /// The kernel itself, for a reason that it must give.
+    Kernel,
+}
+
+/// How an attachment's target is named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Exactly so.
+    Is(String),
+    /// It begins so: the rest is free text.
+    Begins(String),
+}
+
+impl Target {
+    fn fits(&self, found: &Value) -> bool {
+        found.as_str().is_some_and(|found| match self {
+            Self::Is(target) => found == target,
+            Self::Begins(target) => found.starts_with(target.as_str()),
+        })
+    }
 }
 
 /// Whose descriptor table it is.
@@ -43,9 +84,11 @@ impl Who {
 
     /// A process or one of its threads.
     pub fn thread(pid: u32, tid: Tid, fds: impl IntoIterator<Item = u32>) -> Self {
-        let mut fds: Vec<_> = fds.into_iter().collect();
-        fds.sort_unstable();
-        Self::Process { pid, tid, fds }
+        Self::Process {
+            pid,
+            tid,
+            fds: sorted(fds),
+        }
     }
 
     /// A pin in the mount namespace of process `pid`.
@@ -83,8 +126,71 @@ impl Who {
         }
     }
 
+    /// An attachment without a link, at exactly this target.
+    pub fn attachment(target: impl Into<String>, attach_type: &'static str) -> Self {
+        Self::Attachment {
+            target: Target::Is(target.into()),
+            attach_type,
+            pids: Vec::new(),
+        }
+    }
+
+    /// An attachment whose target begins so.
+    pub fn attachment_at(target: impl Into<String>, attach_type: &'static str) -> Self {
+        Self::Attachment {
+            target: Target::Begins(target.into()),
+            attach_type,
+            pids: Vec::new(),
+        }
+    }
+
+    /// An attachment by a perf event, which these processes have open.
+    pub fn perf_event(target: impl Into<String>, pids: impl IntoIterator<Item = u32>) -> Self {
+        Self::Attachment {
+            target: Target::Is(target.into()),
+            attach_type: "perf_event",
+            pids: sorted(pids),
+        }
+    }
+
+    /// A socket by its inode, which these processes have open.
+    pub fn socket(inode: u64, pids: impl IntoIterator<Item = u32>) -> Self {
+        Self::Socket {
+            inode: Some(inode),
+            pids: sorted(pids),
+        }
+    }
+
+    /// A socket that nobody has open: not accepted yet, or draining.
+    pub fn socket_of_nobody() -> Self {
+        Self::Socket {
+            inode: None,
+            pids: Vec::new(),
+        }
+    }
+
+    /// An `io_uring` that one process has open.
+    pub fn io_uring(pid: u32, fd: u32) -> Self {
+        Self::IoUring {
+            pid: Some(pid),
+            fd: Some(fd),
+            pids: vec![pid],
+        }
+    }
+
+    /// A module of the kernel.
+    pub fn module(name: &'static str) -> Self {
+        Self::Module(name)
+    }
+
+    /// The kernel itself.
+    pub fn kernel() -> Self {
+        Self::Kernel
+    }
+
     /// Whether the reported holder is this one.
-    pub(super) fn is(&self, holder: &Value) -> bool {
+    #[must_use]
+    pub fn is(&self, holder: &Value) -> bool {
         match self {
             Self::Process { pid, tid, fds } => {
                 let found = numbers(&holder["fds"]);
@@ -118,76 +224,68 @@ impl Who {
                     && holder["unlinked"] == *unlinked
             }
             Self::Object { kind, id } => holder["type"] == kind.as_str() && holder["id"] == *id,
+            Self::Attachment {
+                target,
+                attach_type,
+                pids,
+            } => {
+                holder["type"] == "attachment"
+                    && target.fits(&holder["target"])
+                    && holder["attach_type"] == *attach_type
+                    && pids_of(&holder["open_by"]).as_ref() == Some(pids)
+            }
+            Self::Socket { inode, pids } => {
+                holder["type"] == "socket"
+                    && holder["inode"].as_u64() == *inode
+                    && numbers(&holder["processes"]).as_ref() == Some(pids)
+                    && pids_of(&holder["open_by"]).as_ref() == Some(pids)
+            }
+            Self::IoUring { pid, fd, pids } => {
+                holder["type"] == "io_uring"
+                    && holder["pid"] == Value::from(*pid)
+                    && holder["fd"] == Value::from(*fd)
+                    && pids_of(&holder["open_by"]).as_ref() == Some(pids)
+            }
+            Self::Module(name) => holder["type"] == "module" && holder["name"] == *name,
+            Self::Kernel => {
+                holder["type"] == "kernel" && holder["what"].as_str().is_some_and(|w| !w.is_empty())
+            }
         }
     }
 }
 
+fn sorted(numbers: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut numbers: Vec<_> = numbers.into_iter().collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// The pids of a JSON array of processes, sorted. A process stands there once for
+/// each of its descriptor tables.
+fn pids_of(processes: &Value) -> Option<Vec<u32>> {
+    let list = processes.as_array()?;
+    let pid = |p: &Value| p["pid"].as_u64().map_or(u32::MAX, |v| v as u32);
+    let mut pids = sorted(list.iter().map(pid));
+    pids.dedup();
+    Some(pids)
+}
+
 /// The numbers of a JSON array, sorted.
 fn numbers(list: &Value) -> Option<Vec<u32>> {
-    let mut numbers: Vec<u32> = list
-        .as_array()?
-        .iter()
-        .map(|v| v.as_u64().map_or(u32::MAX, |v| v as u32))
-        .collect();
-    numbers.sort_unstable();
-    Some(numbers)
+    let list = list.as_array()?;
+    let number = |v: &Value| v.as_u64().map_or(u32::MAX, |v| v as u32);
+    Some(sorted(list.iter().map(number)))
 }
 
 /// Whether the end of a chain is this holder. Of a process only the identity
-/// counts: its descriptors are on whatever object the chain leads through.
+/// counts: its descriptors are on whatever object the chain leads through. What
+/// processes have open (a socket, an `io_uring`, a perf event) is no end: they are.
 pub(super) fn is_end(who: &Who, found: &Value) -> bool {
     match who {
         Who::Process { pid, .. } => found["type"] == "process" && found["pid"] == *pid,
-        Who::Pin { .. } | Who::Object { .. } => who.is(found),
+        Who::Attachment { pids, .. } | Who::Socket { pids, .. } | Who::IoUring { pids, .. } => {
+            pids.is_empty() && who.is(found)
+        }
+        Who::Pin { .. } | Who::Object { .. } | Who::Module(_) | Who::Kernel => who.is(found),
     }
-}
-
-/// What the report says of a process against `/proc`.
-pub(super) fn about_process(holder: &Value) -> Vec<String> {
-    let Some(pid) = holder["pid"].as_u64() else {
-        return vec![format!("a process without a pid: {holder}")];
-    };
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/{pid}/{name}"));
-    let (Ok(stat), Ok(comm)) = (read("stat"), read("comm")) else {
-        return vec![format!("process {pid} does not exist")];
-    };
-    // Field 22, counted from the state, which is field 3 (proc_pid_stat(5)).
-    let after_comm = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-    let started = after_comm
-        .split(' ')
-        .nth(19)
-        .and_then(|t| t.parse::<u64>().ok());
-    let mut wrong = Vec::new();
-    if holder["start_ticks"].as_u64() != started {
-        wrong.push(format!(
-            "process {pid}: start_ticks is {}, /proc says {started:?}",
-            holder["start_ticks"]
-        ));
-    }
-    if holder["comm"].as_str() != Some(comm.trim_end()) {
-        wrong.push(format!(
-            "process {pid}: comm is {}, /proc says {comm:?}",
-            holder["comm"]
-        ));
-    }
-    // Unreadable links are not asked of a report either.
-    if let Ok(exe) = std::fs::read_link(format!("/proc/{pid}/exe"))
-        && holder["exe"].as_str() != exe.to_str()
-    {
-        wrong.push(format!(
-            "process {pid}: exe is {}, /proc says {}",
-            holder["exe"],
-            exe.display()
-        ));
-    }
-    let status = read("status").unwrap_or_default();
-    let inside = status.lines().find_map(|l| l.strip_prefix("NSpid:"));
-    let inside = inside.and_then(|l| l.split_ascii_whitespace().last()?.parse::<u64>().ok());
-    if holder["ns_pid"].as_u64() != inside {
-        wrong.push(format!(
-            "process {pid}: ns_pid is {}, /proc says {inside:?}",
-            holder["ns_pid"]
-        ));
-    }
-    wrong
 }

@@ -1,15 +1,18 @@
 //! What must be found, and how that differs from what was.
 
+mod about;
 mod check;
 mod holder;
 mod show;
 
-pub use holder::{Tid, Who};
+pub use holder::{Target, Tid, Who};
 
 use crate::bpf::Kind;
 use crate::lastref;
+use crate::scene::Child;
 use crate::truth::Counts;
-use holder::{about_process, is_end};
+use about::about_process;
+use holder::is_end;
 use serde_json::Value;
 use show::{Found, FoundHolder, lines};
 
@@ -29,6 +32,13 @@ pub fn by(by: &'static str, count: u64, holders: impl IntoIterator<Item = Who>) 
         count,
         holders: holders.into_iter().collect(),
     }
+}
+
+/// The descriptor that the scene's process has on what its report calls `name`
+/// (see [`crate::scene::ids`]).
+pub fn fd(s: &Child, name: &str) -> Reference {
+    let number = s.id(&format!("{name}_fd"));
+    by("fd", 1, [Who::process(s.pid, [number])])
 }
 
 impl Reference {
@@ -143,7 +153,15 @@ impl Expect {
 
     /// The part of a map's count that user space holds.
     fn usercnt(&self) -> u64 {
-        let user = ["fd", "mmap", "pin", "iterator", "link"];
+        let user = [
+            "fd",
+            "mmap",
+            "pin",
+            "iterator",
+            "link",
+            "in-flight",
+            "io-uring",
+        ];
         let references = self.references.iter().filter(|r| user.contains(&r.by));
         references.map(|r| r.count).sum()
     }
@@ -177,6 +195,11 @@ impl Expect {
             Some(object) => self.against_object(object),
             None => vec![format!("{} is not in the report", self.name())],
         }
+    }
+
+    /// Whether the report says of it that it did not settle.
+    pub fn is_unsettled_in(&self, report: &Value) -> bool {
+        lastref::find(report, self.kind, self.id).is_some_and(|o| o["settled"] == false)
     }
 
     /// The same for one object.
@@ -242,6 +265,8 @@ impl Expect {
             if holder["type"] == "process" {
                 wrong.extend(about_process(holder));
             }
+            let open_by = holder["open_by"].as_array().into_iter().flatten();
+            wrong.extend(open_by.flat_map(about_process));
         }
         let Some(expected) = &self.kept_by else {
             return;

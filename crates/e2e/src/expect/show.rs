@@ -1,6 +1,6 @@
 //! Expectations and findings in the same shape, so that a person sees the difference.
 
-use super::{Reference, Tid, Who};
+use super::{Reference, Target, Tid, Who};
 use crate::lastref;
 use serde_json::Value;
 use std::fmt;
@@ -29,6 +29,26 @@ impl fmt::Display for Who {
                 f.write_str(if *unlinked { " unlinked" } else { "" })
             }
             Self::Object { kind, id } => f.write_str(&lastref::name(*kind, *id)),
+            Self::Attachment {
+                target,
+                attach_type,
+                pids,
+            } => {
+                let (target, more) = match target {
+                    Target::Is(target) => (target, ""),
+                    Target::Begins(target) => (target, "…"),
+                };
+                write!(
+                    f,
+                    "attachment {target}{more} {attach_type} open by {pids:?}"
+                )
+            }
+            Self::Socket { inode, pids } => write!(f, "socket {inode:?} open by {pids:?}"),
+            Self::IoUring { pid, fd, pids } => {
+                write!(f, "io_uring {pid:?} fd {fd:?} open by {pids:?}")
+            }
+            Self::Module(name) => write!(f, "module {name}"),
+            Self::Kernel => f.write_str("the kernel"),
         }
     }
 }
@@ -74,8 +94,8 @@ impl fmt::Display for FoundHolder<'_> {
                 "pin {} also {} namespace {} unlinked {}",
                 h["path"], h["also"], h["mount_namespace"], h["unlinked"]
             ),
-            Some(kind) => write!(f, "{kind}:{}", h["id"]),
-            None => write!(f, "{h}"),
+            Some(kind @ ("map" | "prog" | "link" | "btf")) => write!(f, "{kind}:{}", h["id"]),
+            _ => write!(f, "{h}"),
         }
     }
 }

@@ -32,6 +32,7 @@ fn that_are_wrong() {
             "expected",
             "possible values",
             "a glob",
+            "lab list",
         ];
         assert!(
             next.iter().any(|n| errors.contains(n)),

@@ -5,16 +5,31 @@ mod arguments;
 mod filters;
 mod hostile;
 mod lab;
+mod lab_programs;
 mod lacking;
 mod naming;
+mod offline;
+mod offline_files;
 mod output;
+mod privileges;
 mod traces;
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 /// The output's errors as text, for messages.
 fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs it with an output whose reader has gone away, as `head` does.
+fn run_unread(arguments: &[&str]) -> Output {
+    let mut child = e2e::lastref::command(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    child.wait_with_output().expect("it ends")
 }
 
 /// Refused with this exit code, nothing on standard output, and a message that

@@ -3,7 +3,6 @@
 use e2e::bpf;
 use e2e::{here, lastref, scene};
 use std::fs::File;
-use std::process::Stdio;
 
 /// The commands that write to standard output.
 const COMMANDS: [&[&str]; 3] = [&["ls"], &["ls", "--json"], &["ls", "--no-group"]];
@@ -15,13 +14,7 @@ fn to_a_closed_pipe() {
         return;
     }
     for arguments in COMMANDS {
-        let mut child = lastref::command(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it starts");
-        drop(child.stdout.take());
-        let output = child.wait_with_output().expect("it ends");
+        let output = crate::run_unread(arguments);
         assert_eq!(crate::errors(&output), "", "{arguments:?}");
         assert_eq!(
             output.status.code(),

@@ -1,8 +1,9 @@
 //! BTF: the types that maps and programs carry.
 
-use e2e::bpf::{self, Kind, MapSpec, map_type, prog_type};
+use e2e::bpf::{self, Kind, MapSpec, ProgSpec, map_type, prog_type};
 use e2e::btf;
 use e2e::insn;
+use e2e::scene::{Cannot, OrImpossible};
 use e2e::{Expect, Truth, Who, by, here, scene};
 use serde_json::json;
 
@@ -30,7 +31,7 @@ fn maps_and_a_program_that_use_it() {
         let two = MapSpec::new(map_type::ARRAY, "e2e_typed_2")
             .btf(&btf)
             .create()?;
-        let prog = bpf::ProgSpec::new(prog_type::SOCKET_FILTER, "e2e_typed", insn::returns(0))
+        let prog = ProgSpec::new(prog_type::SOCKET_FILTER, "e2e_typed", insn::returns(0))
             .btf(&btf)
             .load()?;
         let id = btf.id;
@@ -106,4 +107,40 @@ fn the_template_of_an_outer_map() {
         other => panic!("the BTF has {other:?} references"),
     }
     s.check_and_why(&[Expect::btf(s.id("btf"), users)]);
+}
+
+/// Its loader named it (`fd_array_cnt`): a reference of `used_btfs`, for one program besides
+/// the one for its own types (`aux->btf`).
+#[test]
+fn programs_whose_loader_named_it() {
+    let Some(s) = scene(here!(), |stage| {
+        let btf = bpf::load_btf(&btf::blob())?;
+        let program = |name| ProgSpec::new(prog_type::SOCKET_FILTER, name, insn::returns(0));
+        let too_old = [libc::EINVAL, libc::E2BIG].map(|errno| Cannot {
+            errno,
+            since: Some((6, 14)),
+            why: "no fd_array_cnt before Linux 6.14",
+        });
+        let named = program("e2e_names_btf")
+            .naming(&[&btf, &btf])
+            .load()
+            .or_impossible(&too_old)?;
+        let typed = program("e2e_twice").btf(&btf).naming(&[&btf]).load()?;
+        // No map or program has it for its types.
+        let other = bpf::load_btf(&btf::blob())?;
+        let only = program("e2e_names_other").naming(&[&other]).load()?;
+        let mut report = scene::ids([("btf", &btf), ("other", &other)]);
+        report["progs"] = json!([named.id, typed.id, only.id]);
+        stage.ready(report)
+    }) else {
+        return;
+    };
+    let progs = s.ids("progs");
+    let used = |times, prog: usize| by("btf-user", times, [Who::prog(progs[prog])]);
+    let fd = |name: &str| by("fd", 1, [Who::process(s.pid, [s.id(name)])]);
+    s.check_and_why(&[
+        Expect::btf(s.id("btf"), [fd("btf_fd"), used(1, 0), used(2, 1)]),
+        Expect::btf(s.id("other"), [fd("other_fd"), used(1, 2)]),
+    ]);
+    s.check_and_why(&[Expect::btf(s.id("other"), [fd("other_fd"), used(1, 2)])]);
 }

@@ -1,9 +1,11 @@
 //! Links: what holds them, and what they hold. Raw tracepoints, cgroups, iterators.
 
+use crate::attached::link_and_prog;
+use crate::cgroups;
 use e2e::bpf::{self, LinkDetail, Object, ProgSpec, attach_type, prog_type};
 use e2e::files::{Cgroup, private_bpffs, private_mounts};
 use e2e::insn;
-use e2e::{Expect, Who, by, here, scene, sys};
+use e2e::{Expect, Who, by, fd, here, scene, sys};
 use serde_json::json;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -17,15 +19,22 @@ fn raw_tracepoint_link(name: &str) -> sys::Result<(Object, Object)> {
     Ok((prog, link))
 }
 
-/// What a link by descriptor and its program, also by descriptor, look like.
-fn expect_link(s: &e2e::Scene) -> [Expect; 2] {
-    let fd = |name: &str| by("fd", 1, [Who::process(s.pid, [s.id(name)])]);
-    let (link, prog) = (s.id("link"), s.id("prog"));
-    [
-        Expect::link(link, [fd("link_fd")]).field("prog_id", prog),
-        Expect::prog(prog, [fd("prog_fd"), by("link", 1, [Who::link(link)])])
-            .field("attached", true),
-    ]
+/// A map, a program that uses it, and the program's link.
+fn chain(name: &str) -> sys::Result<[(&'static str, Object); 3]> {
+    let map = bpf::hash(name)?;
+    let insns = insn::uses(&map, 0);
+    let prog = ProgSpec::new(prog_type::RAW_TRACEPOINT, name, insns).load()?;
+    let link = bpf::raw_tracepoint(&prog, Some(QUIET_TRACEPOINT))?;
+    Ok([("map", map), ("prog", prog), ("link", link)])
+}
+
+/// A program for one direction of a cgroup's traffic.
+fn cgroup_prog(name: &str, kind: u32) -> sys::Result<Object> {
+    cgroups::load(prog_type::CGROUP_SKB, kind, name)
+}
+
+fn cgroup_link(cgroup: &Cgroup, prog: &Object, kind: u32) -> sys::Result<Object> {
+    bpf::link(prog, cgroups::fd_of(cgroup), kind, 0, LinkDetail::default())
 }
 
 fn ids(prog: &Object, link: &Object) -> serde_json::Value {
@@ -40,7 +49,7 @@ fn of_a_raw_tracepoint() {
     }) else {
         return;
     };
-    let [link, prog] = expect_link(&s);
+    let [link, prog] = link_and_prog(&s, 1);
     s.check_and_why(&[link.text("target", QUIET_TRACEPOINT), prog]);
 }
 
@@ -48,14 +57,10 @@ fn of_a_raw_tracepoint() {
 #[test]
 fn that_alone_keeps_its_program() {
     let Some(s) = scene(here!(), |stage| {
-        let map = bpf::hash("e2e_link_map")?;
-        let insns = insn::uses(&map, 0);
-        let prog = ProgSpec::new(prog_type::RAW_TRACEPOINT, "e2e_link_prog", insns).load()?;
-        let link = bpf::raw_tracepoint(&prog, Some(QUIET_TRACEPOINT))?;
-        let report = json!({
-            "map": map.id, "prog": prog.id, "link": link.id, "link_fd": link.fd(),
-        });
-        drop((map, prog));
+        let [map, prog, (_, link)] = chain("e2e_link_chain")?;
+        let mut report = scene::closed([map, prog]);
+        report["link"] = link.id.into();
+        report["link_fd"] = link.fd().into();
         stage.ready(report)
     }) else {
         return;
@@ -94,14 +99,10 @@ fn with_several_descriptors() {
 fn pinned() {
     let Some(s) = scene(here!(), |stage| {
         let bpffs = private_bpffs()?;
-        let map = bpf::hash("e2e_pinned_map")?;
-        let insns = insn::uses(&map, 0);
-        let prog = ProgSpec::new(prog_type::RAW_TRACEPOINT, "e2e_pinned", insns).load()?;
-        let link = bpf::raw_tracepoint(&prog, Some(QUIET_TRACEPOINT))?;
+        let objects = chain("e2e_pinned")?;
+        let [_, _, (_, link)] = &objects;
         link.pin(&bpffs.join("e2e_link"))?;
-        let report = json!({"map": map.id, "prog": prog.id, "link": link.id});
-        drop((map, prog, link));
-        stage.ready(report)
+        stage.ready(scene::closed(objects))
     }) else {
         return;
     };
@@ -155,12 +156,9 @@ fn of_a_cgroup() {
     let Some(mut s) = scene(here!(), |stage| {
         private_mounts()?;
         let cgroup = Cgroup::new()?;
-        let prog = ProgSpec::new(prog_type::CGROUP_SKB, "e2e_cgroup", insn::returns(1))
-            .attach(attach_type::CGROUP_INET_INGRESS)
-            .load()?;
-        let target = cgroup.fd.as_raw_fd() as u32;
         let kind = attach_type::CGROUP_INET_INGRESS;
-        let link = bpf::link(&prog, target, kind, 0, LinkDetail::default())?;
+        let prog = cgroup_prog("e2e_cgroup", kind)?;
+        let link = cgroup_link(&cgroup, &prog, kind)?;
         let mut report = ids(&prog, &link);
         report["cgroup"] = cgroup.name.clone().into();
         stage.ready(report)?;
@@ -174,7 +172,7 @@ fn of_a_cgroup() {
     }) else {
         return;
     };
-    let [link, prog] = expect_link(&s);
+    let [link, prog] = link_and_prog(&s, 1);
     let cgroup = s.text("cgroup").to_owned();
     s.check_and_why(&[
         link.clone().text("target", cgroup).field("detached", false),
@@ -190,30 +188,23 @@ fn whose_program_was_replaced() {
     let Some(s) = scene(here!(), |stage| {
         private_mounts()?;
         let cgroup = Cgroup::new()?;
-        let load = |name| {
-            ProgSpec::new(prog_type::CGROUP_SKB, name, insn::returns(1))
-                .attach(attach_type::CGROUP_INET_EGRESS)
-                .load()
-        };
-        let (old, new) = (load("e2e_old")?, load("e2e_new")?);
-        let target = cgroup.fd.as_raw_fd() as u32;
         let kind = attach_type::CGROUP_INET_EGRESS;
-        let link = bpf::link(&old, target, kind, 0, LinkDetail::default())?;
+        let (old, new) = (cgroup_prog("e2e_old", kind)?, cgroup_prog("e2e_new", kind)?);
+        let link = cgroup_link(&cgroup, &old, kind)?;
         bpf::replace_prog(&link, &new)?;
         stage.ready(scene::ids([("old", &old), ("new", &new), ("link", &link)]))
     }) else {
         return;
     };
-    let fd = |name: &str| by("fd", 1, [Who::process(s.pid, [s.id(name)])]);
     let link = s.id("link");
     s.check_and_why(&[
         Expect::prog(
             s.id("new"),
-            [fd("new_fd"), by("link", 1, [Who::link(link)])],
+            [fd(&s, "new"), by("link", 1, [Who::link(link)])],
         )
         .field("attached", true),
-        Expect::prog(s.id("old"), [fd("old_fd")]).field("attached", false),
-        Expect::link(link, [fd("link_fd")]).field("prog_id", s.id("new")),
+        Expect::prog(s.id("old"), [fd(&s, "old")]).field("attached", false),
+        Expect::link(link, [fd(&s, "link")]).field("prog_id", s.id("new")),
     ]);
 }
 
@@ -223,18 +214,15 @@ fn detached_by_force() {
     let Some(s) = scene(here!(), |stage| {
         private_mounts()?;
         let cgroup = Cgroup::new()?;
-        let prog = ProgSpec::new(prog_type::CGROUP_SKB, "e2e_detach", insn::returns(1))
-            .attach(attach_type::CGROUP_INET_INGRESS)
-            .load()?;
-        let target = cgroup.fd.as_raw_fd() as u32;
         let kind = attach_type::CGROUP_INET_INGRESS;
-        let link = bpf::link(&prog, target, kind, 0, LinkDetail::default())?;
+        let prog = cgroup_prog("e2e_detach", kind)?;
+        let link = cgroup_link(&cgroup, &prog, kind)?;
         bpf::detach(&link)?;
         stage.ready(ids(&prog, &link))
     }) else {
         return;
     };
-    let [link, prog] = expect_link(&s);
+    let [link, prog] = link_and_prog(&s, 1);
     s.check_and_why(&[link.field("detached", true), prog.field("attached", false)]);
 }
 
@@ -247,7 +235,7 @@ fn of_an_iterator() {
     }) else {
         return;
     };
-    let [link, prog] = expect_link(&s);
+    let [link, prog] = link_and_prog(&s, 1);
     s.check_and_why(&[link.text("target", "bpf_map"), prog]);
 }
 
@@ -266,7 +254,7 @@ fn of_an_iterator_on_a_map() {
     }) else {
         return;
     };
-    let [link, prog] = expect_link(&s);
+    let [link, prog] = link_and_prog(&s, 1);
     let holder = Who::link(s.id("link"));
     s.check_and_why(&[
         Expect::map(s.id("map"), [by("link", 1, [holder])]).kept_by([Who::process(s.pid, [])]),
@@ -293,17 +281,16 @@ fn whose_iterator_file_is_open() {
     let me = Who::process(s.pid, [s.id("file")]);
     let (prog, link) = (s.id("prog"), s.id("link"));
     let file = by("iterator", 1, [me.clone()]);
-    let fd = |name: &str| by("fd", 1, [Who::process(s.pid, [s.id(name)])]);
     s.check_and_why(&[
         Expect::prog(
             prog,
             [
-                fd("prog_fd"),
+                fd(&s, "prog"),
                 by("link", 1, [Who::link(link)]),
                 file.clone(),
             ],
         ),
-        Expect::link(link, [fd("link_fd")]),
+        Expect::link(link, [fd(&s, "link")]),
     ]);
     s.advance();
     s.check_and_why(&[Expect::prog(prog, [file]).kept_by([me])]);

@@ -1,20 +1,13 @@
 //! Links in the network stack, each in a network namespace of its own.
 
+use crate::attached::too_old;
 use e2e::bpf::{self, Kind, LinkDetail, Object, ProgSpec, attach_type, map_type, prog_type};
+use e2e::expect::Reference;
 use e2e::insn;
-use e2e::scene::{Cannot, OrImpossible, Outcome};
-use e2e::{Expect, Scene, Who, by, here, scene};
+use e2e::scene::{OrImpossible, Outcome};
+use e2e::{Expect, Scene, Who, by, fd, here, scene};
 use e2e::{lastref, net};
 use std::os::fd::AsRawFd;
-
-/// What a kernel answers that is too old for an attach type.
-fn too_old(since: (u32, u32), why: &'static str) -> [Cannot; 2] {
-    [libc::EINVAL, libc::EOPNOTSUPP].map(|errno| Cannot {
-        errno,
-        since: Some(since),
-        why,
-    })
-}
 
 /// A scene with a link and its program, both by descriptor.
 fn link_scene(
@@ -31,21 +24,18 @@ fn link_scene(
 }
 
 /// Link and program, both by descriptor. The link holds its program `times`.
-/// `beyond` that, it is held in ways that lastref does not look for yet.
-fn check(s: &Scene, times: u64, beyond: u64) {
-    let fd = |name: &str| by("fd", 1, [Who::process(s.pid, [s.id(name)])]);
+fn check(s: &Scene, times: u64) {
+    check_with(s, &[by("link", times, [Who::link(s.id("link"))])]);
+}
+
+/// The same, where the program is held like this besides its descriptor.
+fn check_with(s: &Scene, references: &[Reference]) {
     let (link, prog) = (s.id("link"), s.id("prog"));
-    let states: &[_] = if beyond == 0 {
-        &["in-use"]
-    } else {
-        &["in-use", "unknown"]
-    };
+    let mut references = references.to_vec();
+    references.push(fd(s, "prog"));
     s.check_and_why(&[
-        Expect::prog(prog, [fd("prog_fd"), by("link", times, [Who::link(link)])])
-            .unexplained(beyond)
-            .state(states)
-            .field("attached", true),
-        Expect::link(link, [fd("link_fd")])
+        Expect::prog(prog, references).field("attached", true),
+        Expect::link(link, [fd(s, "link")])
             .field("prog_id", prog)
             .field("detached", false),
     ]);
@@ -75,37 +65,36 @@ fn xdp() {
     }) else {
         return;
     };
-    check(&s, 1, 2);
+    let link = Who::link(s.id("link"));
+    check_with(
+        &s,
+        &[by("link", 1, [link.clone()]), by("driver", 2, [link])],
+    );
+}
+
+/// A link on the scene's network namespace itself.
+fn check_on_netns(test: &'static str, prog_type: u32, kind: u32, returns: i32) {
+    let Some(s) = scene(test, |stage| {
+        let netns = net::private()?;
+        let prog = load(prog_type, kind, returns, "e2e_on_netns")?;
+        let target = netns.as_raw_fd() as u32;
+        let link = bpf::link(&prog, target, kind, 0, LinkDetail::default())?;
+        stage.ready(scene::ids([("prog", &prog), ("link", &link)]))
+    }) else {
+        return;
+    };
+    check(&s, 1);
 }
 
 #[test]
 fn sk_lookup() {
-    let Some(s) = scene(here!(), |stage| {
-        let netns = net::private()?;
-        let kind = attach_type::SK_LOOKUP;
-        let prog = load(prog_type::SK_LOOKUP, kind, 1, "e2e_sk_lookup")?;
-        let target = netns.as_raw_fd() as u32;
-        let link = bpf::link(&prog, target, kind, 0, LinkDetail::default())?;
-        stage.ready(scene::ids([("prog", &prog), ("link", &link)]))
-    }) else {
-        return;
-    };
-    check(&s, 1, 0);
+    check_on_netns(here!(), prog_type::SK_LOOKUP, attach_type::SK_LOOKUP, 1);
 }
 
 #[test]
 fn flow_dissector() {
-    let Some(s) = scene(here!(), |stage| {
-        let netns = net::private()?;
-        let kind = attach_type::FLOW_DISSECTOR;
-        let prog = load(prog_type::FLOW_DISSECTOR, kind, 0, "e2e_dissector")?;
-        let target = netns.as_raw_fd() as u32;
-        let link = bpf::link(&prog, target, kind, 0, LinkDetail::default())?;
-        stage.ready(scene::ids([("prog", &prog), ("link", &link)]))
-    }) else {
-        return;
-    };
-    check(&s, 1, 0);
+    let kind = attach_type::FLOW_DISSECTOR;
+    check_on_netns(here!(), prog_type::FLOW_DISSECTOR, kind, 0);
 }
 
 #[test]
@@ -122,18 +111,13 @@ fn tcx() {
     }) else {
         return;
     };
-    check(&s, 1, 0);
+    check(&s, 1);
 }
 
 #[test]
 fn netkit() {
     let Some(s) = link_scene(here!(), || {
-        // An unknown kind of device: too old, or not built (as module or in).
-        let device = net::netkit().or_impossible(&[Cannot {
-            errno: libc::EOPNOTSUPP,
-            since: None,
-            why: "no netkit devices: before Linux 6.7, or CONFIG_NETKIT is not set",
-        }])?;
+        let device = net::netkit()?;
         let kind = attach_type::NETKIT_PRIMARY;
         let prog = load(prog_type::SCHED_CLS, kind, -1, "e2e_netkit")?;
         let link = bpf::link(&prog, device, kind, 0, LinkDetail::default())?;
@@ -141,7 +125,7 @@ fn netkit() {
     }) else {
         return;
     };
-    check(&s, 1, 0);
+    check(&s, 1);
 }
 
 /// Detached by force: the link stays, `dead`, and attaches nothing any more.
@@ -166,7 +150,7 @@ fn netfilter() {
     let Some(s) = link_scene(here!(), netfilter_link) else {
         return;
     };
-    check(&s, 1, 0);
+    check(&s, 1);
 }
 
 fn netfilter_link() -> Outcome<(Object, Object)> {
@@ -204,11 +188,7 @@ fn sockmap() {
     }) else {
         return;
     };
-    check(&s, 2, 0);
-    let me = Who::process(s.pid, [s.id("map_fd")]);
-    let link = Who::link(s.id("link"));
-    s.check_and_why(&[Expect::map(
-        s.id("map"),
-        [by("fd", 1, [me]), by("link", 1, [link])],
-    )]);
+    check(&s, 2);
+    let link = by("link", 1, [Who::link(s.id("link"))]);
+    s.check_and_why(&[Expect::map(s.id("map"), [fd(&s, "map"), link])]);
 }

@@ -15,9 +15,7 @@ fn of_an_array_whose_descriptor_is_closed() {
     let Some(s) = scene(here!(), |stage| {
         let map = bpf::mmapable_array("e2e_mmap")?;
         map_memory(&map, PAGE)?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -30,9 +28,7 @@ fn of_a_ring_buffer_whose_descriptor_is_closed() {
     let Some(s) = scene(here!(), |stage| {
         let map = bpf::ringbuf("e2e_ringbuf")?;
         map_memory(&map, PAGE)?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -64,9 +60,7 @@ fn several() {
         let twice = bpf::mmapable_array("e2e_mmap_twice")?;
         map_memory(&twice, PAGE)?;
         map_memory(&twice.reopen()?, PAGE)?;
-        let report = json!({"once": once.id, "twice": twice.id});
-        drop((once, twice));
-        stage.ready(report)
+        stage.ready(scene::closed([("once", once), ("twice", twice)]))
     }) else {
         return;
     };

@@ -114,6 +114,11 @@ fn with_the_memory_that_fdinfo_tells() {
         }
         let map = lastref::find(&report, Kind::Map, id).expect("the map is listed");
         let bytes = map["memory_bytes"].as_u64().expect("a number of bytes");
+        if map["name"] == "e2e_mem_lazy" && e2e::kernel::version() < (5, 11) {
+            // Charged when it is made, with all elements that it may ever have.
+            assert!(bytes < memlock, "{memlock} in fdinfo: {map}");
+            continue;
+        }
         // The formulas of the kernels between differ by a few bytes a CPU.
         let apart = bytes.abs_diff(memlock);
         assert!(apart <= 4096, "{memlock} in fdinfo: {map}");

@@ -15,9 +15,7 @@ fn one_pin() {
         let pin = private_bpffs()?.join("e2e_pin");
         let map = bpf::hash("e2e_pin")?;
         map.pin(&pin)?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -34,7 +32,10 @@ fn one_pin() {
         json!([lastref::name(Kind::Map, s.id("map"))])
     );
     let action = steps[0]["do"].as_str().unwrap_or_default();
-    assert!(action.contains("rm /sys/fs/bpf/e2e_pin"), "{action}");
+    assert_eq!(
+        action,
+        format!("rm /proc/{}/root/sys/fs/bpf/e2e_pin", s.pid)
+    );
 }
 
 #[test]
@@ -89,9 +90,7 @@ fn a_hard_linked_pin() {
         let map = bpf::hash("e2e_hard")?;
         map.pin(&bpffs.join("e2e_hard"))?;
         hard_link(&bpffs.join("e2e_hard"), &bpffs.join("e2e_link"))?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -108,9 +107,7 @@ fn two_pins() {
         let map = bpf::hash("e2e_two")?;
         map.pin(&folder.join("one"))?;
         map.pin(&folder.join("two"))?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -151,9 +148,7 @@ fn in_our_own_mount_namespace() {
         let pin = private_bpffs()?.join("e2e_own_ns");
         let map = bpf::hash("e2e_own_ns")?;
         map.pin(&pin)?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -239,9 +234,7 @@ fn in_a_bpffs_with_an_odd_mount_point() {
         files::mount("bpf", folder)?;
         let map = bpf::hash("e2e_odd")?;
         map.pin(&folder.join("pin"))?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -267,9 +260,7 @@ fn in_a_folder_that_is_mounted_alone() {
         map.pin(&inside.join("pin"))?;
         files::bind(&whole.join("pod"), &alone)?;
         files::unmount(&whole)?;
-        let id = map.id;
-        drop(map);
-        stage.ready(json!({"map": id}))
+        stage.ready(scene::closed([("map", map)]))
     }) else {
         return;
     };
@@ -310,6 +301,65 @@ fn a_bpffs_that_is_mounted_nowhere_any_more() {
         unlinked: false,
     };
     s.check_and_why(&[Expect::map(s.id("map"), [by("pin", 1, [pin])]).state(&["orphan-pin"])]);
+}
+
+/// Two bpffs on one folder, each with a pin of one name: the path leads to the upper one alone.
+#[test]
+fn below_another_bpffs_at_the_same_place() {
+    let Some(s) = scene(here!(), |stage| {
+        let bpffs = private_bpffs()?;
+        let pin = bpffs.join("e2e_covered");
+        let (lower, upper) = (bpf::hash("e2e_lower")?, bpf::hash("e2e_upper")?);
+        lower.pin(&pin)?;
+        files::mount("bpf", &bpffs)?;
+        upper.pin(&pin)?;
+        let report = json!({"lower": lower.id, "upper": upper.id});
+        drop((lower, upper));
+        stage.ready(report)
+    }) else {
+        return;
+    };
+    let step = |map: &str| {
+        let report = lastref::why(Kind::Map, s.id(map));
+        let step = report["to_release"][0].clone();
+        let action = step["do"].as_str().expect("what to do").to_owned();
+        (step["holder"].clone(), action)
+    };
+    let path = "/sys/fs/bpf/e2e_covered";
+    let (holder, action) = step("upper");
+    assert_eq!(holder["path"], path);
+    assert_eq!(action, format!("rm /proc/{}/root{path}", s.pid));
+    let (holder, action) = step("lower");
+    assert_eq!(holder["mount_namespace"], Value::Null, "{holder}");
+    assert!(!action.contains("rm "), "{action}");
+    let name = holder["path"].as_str().expect("a path");
+    assert!(name.ends_with(")/e2e_covered"), "{name}");
+    assert!(action.contains(name), "{action}");
+}
+
+/// So far below the root of its bpffs that the way there is not followed: what is left of the path
+/// may lead to another pin.
+#[test]
+fn below_many_folders() {
+    const FOLDERS: usize = 130;
+    let Some(s) = scene(here!(), |stage| {
+        let bpffs = private_bpffs()?;
+        let folder = bpffs.join("d/".repeat(FOLDERS));
+        std::fs::create_dir_all(&folder).map_err(sys::io("mkdir in bpffs"))?;
+        let map = bpf::hash("e2e_deep")?;
+        map.pin(&folder.join("pin"))?;
+        let id = map.id;
+        drop(map);
+        stage.ready(json!({"map": id}))
+    }) else {
+        return;
+    };
+    let report = lastref::why(Kind::Map, s.id("map"));
+    let step = &report["to_release"][0];
+    let path = step["holder"]["path"].as_str().expect("a path");
+    assert!(path.contains(")…/d/") && path.ends_with("/d/pin"), "{path}");
+    let action = step["do"].as_str().expect("what to do");
+    assert!(!action.contains("rm "), "{action}");
 }
 
 /// Looking leaves no trace: `BPF_OBJ_GET` would change the pin's access time.

@@ -1,8 +1,8 @@
 //! Maps that programs use.
 
-use e2e::bpf;
-use e2e::{Expect, Who, by, here, scene};
-use serde_json::json;
+use e2e::bpf::{self, Kind};
+use e2e::{Expect, Stage, Who, by, here, lastref, scene};
+use serde_json::{Value, json};
 
 /// The map's descriptor is closed; the program keeps it.
 #[test]
@@ -97,4 +97,49 @@ fn a_map_bound_to_a_program() {
         Expect::map(s.id("map"), [by("prog", 1, [Who::prog(s.id("prog"))])]),
         Expect::prog(s.id("prog"), [by("fd", 1, [me])]).field("maps", json!([s.id("map")])),
     ]);
+}
+
+/// Binds that many maps to a program, and reports the first and the last.
+fn many_maps(stage: &mut Stage, name: &str, count: usize) -> scene::Outcome {
+    let prog = bpf::filter(name)?;
+    let mut ids = Vec::new();
+    for _ in 0..count {
+        let map = bpf::hash("e2e_one_of_many")?;
+        bpf::bind(&prog, &map)?;
+        ids.push(map.id);
+    }
+    let ends = [ids[0], ids[count - 1]];
+    stage.ready(json!({"maps": ends, "prog": prog.id}))
+}
+
+/// More than the verifier gives to one program (`MAX_USED_MAPS`), all bound.
+#[test]
+fn hundreds_of_maps_bound_to_a_program() {
+    let Some(s) = scene(here!(), |stage| many_maps(stage, "e2e_many_maps", 600)) else {
+        return;
+    };
+    let user = || [by("prog", 1, [Who::prog(s.id("prog"))])];
+    let maps = s.ids("maps").into_iter();
+    let expected: Vec<_> = maps.map(|map| Expect::map(map, user())).collect();
+    s.check_and_why(&expected);
+}
+
+/// More than can be read: what is left of a map's count is not called unexplained.
+#[test]
+fn more_maps_than_can_be_read() {
+    let Some(s) = scene(here!(), |stage| many_maps(stage, "e2e_too_many", 2100)) else {
+        return;
+    };
+    let report = lastref::ls();
+    let maps = s.ids("maps");
+    let of = |id| lastref::find(&report, Kind::Map, id).unwrap_or(&Value::Null);
+    assert_eq!(of(maps[0])["unexplained"], 0, "{}", of(maps[0]));
+    let last = of(maps[1]);
+    assert_eq!(last["refcnt"], 1, "{last}");
+    assert_eq!(last["unexplained"], Value::Null, "{last}");
+    let says = last["unreadable"].to_string();
+    let reason = format!("prog:{} uses more maps than can be read", s.id("prog"));
+    assert!(says.contains(&reason), "{says}");
+    let unseen = report["snapshot"]["cannot_see"].to_string();
+    assert!(unseen.contains(&reason), "{unseen}");
 }

@@ -33,6 +33,14 @@ enum row_kind {
 	ROW_SLOT,
 	ROW_MAPPING,
 	ROW_CUT,
+	ROW_HOLD,
+	ROW_SOCKET,
+	ROW_PERF,
+	ROW_URING,
+	ROW_CARRIED,
+	ROW_SPACE,
+	ROW_NET, /* a network namespace: its head alone, `row.n` is its inode number */
+	ROW_USED_BTF, /* a BTF that the program in the row before uses besides its own: as ROW_BTF */
 };
 
 /* Every row begins with this. `size` counts the whole row, a multiple of 8. */
@@ -51,6 +59,7 @@ struct row_map {
 	u64 btf;
 	u64 inner_btf; /* of inner_map_meta, which holds a reference of its own */
 	u64 cgroup;    /* charged: key of ROW_TEXT rows */
+	u64 kdata;     /* struct_ops: what it registers */
 	s64 entries;   /* -1: the kernel keeps no number */
 	u32 type;
 	u32 key_size;
@@ -62,6 +71,8 @@ struct row_map {
 	u32 pages;     /* ring buffers: nr_pages */
 	u32 struct_size; /* of the kernel's struct for this type */
 	u32 bucket_size; /* hashes */
+	s32 timer_off;   /* of a bpf_timer in the value; negative: none */
+	s32 wq_off;      /* of a bpf_wq */
 	char name[BPF_OBJ_NAME_LEN];
 };
 
@@ -75,7 +86,7 @@ struct row_prog {
 	u32 type;
 	u32 pages;
 	u32 used_maps;
-	u32 pad;
+	u32 attach_type; /* expected_attach_type */
 	u8 tag[BPF_TAG_SIZE];
 	char name[BPF_OBJ_NAME_LEN];
 };
@@ -92,7 +103,9 @@ struct row_link {
 	u64 link;
 	u64 refcnt;
 	u64 prog;
+	u64 event;      /* perf */
 	u64 event_prog; /* perf: event->prog, with a reference of its own */
+	u64 perf_config;
 	u64 map;    /* iterator on a map, struct_ops, sockmap */
 	u64 target; /* tracing on a program */
 	u64 cgroup; /* key of ROW_TEXT rows */
@@ -102,8 +115,9 @@ struct row_link {
 	u32 ifindex;
 	u32 perf_type;
 	u32 hook; /* netfilter: pf << 16 | hooknum; multi links: their count */
+	u32 children; /* perf: inherited events, each with a reference of its own; or CHILDREN_MORE */
 	u8 detached;
-	u8 pad[7];
+	u8 pad[3];
 };
 
 /* A BTF object. `row.n` is its id. */
@@ -123,6 +137,9 @@ enum text_kind {
 	TEXT_LINK_GROUP,    /* of: the link */
 	TEXT_CGROUP,        /* of: the cgroup; leaf first, one row a component */
 	TEXT_DENTRY,        /* of: the dentry */
+	TEXT_DEVICE,        /* of: the network device */
+	TEXT_EVENT,         /* of: the perf event */
+	TEXT_EVENT_GROUP,   /* of: the perf event */
 };
 
 #define TEXT_MAX 256
@@ -153,6 +170,7 @@ struct row_file {
 	struct row row;
 	u64 object;
 	u64 file;
+	u64 refs; /* of descriptor tables, mappings, messages in flight, calls under way */
 };
 
 /* An iterator file: the program it runs and the map it may walk. */
@@ -203,6 +221,89 @@ struct row_slot {
 	u64 object;
 };
 
+/* What holds, in rows of ROW_HOLD. */
+enum hold {
+	HOLD_CGROUP = 1,     /* holder: the cgroup; place: list of its attach type */
+	HOLD_XDP,            /* holder: the device; place: enum bpf_xdp_mode */
+	HOLD_TCX_INGRESS,    /* holder: the device */
+	HOLD_TCX_EGRESS,
+	HOLD_NETKIT_PRIMARY,
+	HOLD_NETKIT_PEER,
+	HOLD_NETNS,          /* holder: the namespace; place: enum netns_bpf_attach_type */
+	HOLD_ENTRY,          /* holder: the map; a devmap's or cpumap's entry, or a sockmap's own program */
+	HOLD_XSK,            /* holder: the socket; object: the xskmap */
+	HOLD_TIMER,          /* holder: the map */
+	HOLD_MEMBER,         /* holder: the struct_ops map; link: the link without id that has it */
+	HOLD_CONGESTION,     /* object: kdata of a struct_ops map; holder: the namespace */
+	HOLD_REGISTERED,     /* object: a struct_ops map that is registered, maybe by a link; holder: its kdata */
+};
+
+/* A reference on an object that something outside of BPF's own structs has. `row.n` is an enum hold. */
+struct row_hold {
+	struct row row;
+	u64 object;
+	u64 holder;
+	u64 link;  /* the link that made it, if one did */
+	u32 netns; /* inode number */
+	u32 place;
+	u64 count;
+};
+
+/*
+ * A socket with anything of BPF, or with messages waiting. `row.n` is the descriptor
+ * if `via` is 0: then it stands in the table of the task before.
+ */
+struct row_socket {
+	struct row row;
+	u64 sock;
+	u64 via;   /* the socket in whose queue it is, the ring or map that has it */
+	u64 inode; /* 0: it has none */
+	u64 filter, filter_prog;
+	u64 reuse, reuse_prog;
+	u64 fanout, fanout_prog;
+	u64 psock, psock_progs[4];
+	u64 ca_ops; /* congestion control, if a struct_ops map provides it */
+	u32 netns;
+	u16 family, type, protocol;
+	u8 listening;
+	u8 queued;  /* messages or connections wait in its queue: look into it */
+	u32 pad;
+};
+
+/* A perf event with a program; the rest as with sockets. */
+struct row_perf {
+	struct row row;
+	u64 event;
+	u64 via;
+	u64 prog;
+	u64 perf_config;
+	u32 children; /* inherited events, each with a reference of its own; or CHILDREN_MORE */
+	u32 perf_type;
+};
+
+/* An io_uring; the rest as with sockets. */
+struct row_uring {
+	struct row row;
+	u64 ring;
+	u64 via;
+	u64 files; /* size of its table of fixed files */
+};
+
+/* A file on a BPF object that a queue or a ring has. `row.n` is ROW_MAP_FILE … */
+struct row_carried {
+	struct row row;
+	u64 file;
+	u64 object;
+	u64 map; /* iterators: see row_iter_file */
+	u64 via;
+};
+
+/* A process's memory. `row.n` is its tgid. */
+struct row_space {
+	struct row row;
+	u64 mm;
+};
+
 /* All of them, for the generator. */
 struct rows {
 	enum row_kind kind;
@@ -221,6 +322,13 @@ struct rows {
 	struct row_inode inode;
 	struct row_dentry dentry;
 	struct row_slot slot;
+	enum hold hold_kind;
+	struct row_hold hold;
+	struct row_socket socket;
+	struct row_perf perf;
+	struct row_uring uring;
+	struct row_carried carried;
+	struct row_space space;
 };
 
 /* Writing */
@@ -231,6 +339,12 @@ struct text_buffer {
 };
 /* 512 bytes of stack do not hold it. One iterator of ours runs at a time. */
 extern struct text_buffer text_buffer;
+
+/* BPF_MODULE_OWNER, of what a struct_ops map provides; POISON_POINTER_DELTA takes only the upper half. */
+static __always_inline bool is_struct_ops(const struct tcp_congestion_ops *ops)
+{
+	return ((u64)BPF_CORE_READ(ops, owner) & 0xffffffff) == 0xeb9f << 2;
+}
 
 #define write_row(seq, value) bpf_seq_write(seq, &(value), sizeof(value))
 
@@ -265,21 +379,19 @@ struct last_written {
 };
 extern struct last_written last;
 
+/*
+ * Into the row below. Not inlined: the verifier looks at it once. It takes an address, which is
+ * what BPF_CORE_READ() gives, and no pointer whose type the verifier knows.
+ */
+u32 read_btf(u64 address);
+extern struct row_btf btf_row;
+
 static __always_inline long write_btf(struct seq_file *seq, struct btf *btf)
 {
-	struct row_btf r = {};
-
 	if (!btf || (u64)btf == last.btf)
 		return 0;
-	r.row.kind = ROW_BTF;
-	r.row.size = sizeof(r);
-	r.row.n = BPF_CORE_READ(btf, id);
-	r.btf = (u64)btf;
-	r.refcnt = BPF_CORE_READ(btf, refcnt.refs.counter);
-	r.data_size = BPF_CORE_READ(btf, data_size);
-	r.kernel_btf = BPF_CORE_READ(btf, kernel_btf);
-	BPF_CORE_READ_STR_INTO(&r.name, btf, name);
-	return write_row(seq, r);
+	read_btf((u64)btf);
+	return write_row(seq, btf_row);
 }
 
 #define CGROUP_DEPTH 24

@@ -1,10 +1,13 @@
 //! The objects, with their reference counts: maps, programs, links, and the BTF
 //! that they lead to.
 
+mod links_by_id;
 mod memory;
 pub mod names;
 
+use crate::cgroup_paths::CgroupPaths;
 use crate::error::Error;
+use crate::holders::carriers::children;
 use crate::rows::{Addr, Row, c_bytes, types};
 use crate::walks::{Walk, Walks};
 use model::decode;
@@ -29,7 +32,8 @@ pub struct Map {
     pub btf: Option<Addr>,
     /// The BTF that the template of an outer map's inner maps refers to.
     pub inner_btf: Option<Addr>,
-    /// Path of the cgroup that is charged, in its hierarchy.
+    /// Path of the cgroup that is charged, in its hierarchy; `…/x/y` for the end of one that is
+    /// too deep.
     pub charged_to: Option<String>,
     /// Elements in it, where the kernel keeps that number.
     pub entries: Option<u64>,
@@ -45,6 +49,10 @@ pub struct Map {
     pub buckets: u32,
     /// Kernel memory in bytes, where its type's formula is known.
     pub memory: Option<u64>,
+    /// Where a `bpf_timer` and a `bpf_wq` lie in its values.
+    pub timers: [Option<u32>; 2],
+    /// `struct_ops`: the kernel struct that it registers.
+    pub kdata: Option<Addr>,
 }
 
 /// `struct bpf_prog`, as read.
@@ -58,10 +66,14 @@ pub struct Prog {
     pub name: String,
     /// `enum bpf_prog_type`.
     pub prog_type: u32,
+    /// `expected_attach_type` (`enum bpf_attach_type`).
+    pub attach_type: u32,
     /// `aux->refcnt`, without the iterator's own.
     pub refcnt: u64,
     /// `aux->btf`.
     pub btf: Option<Addr>,
+    /// BTF that it uses besides (`aux->used_btfs`), each one reference; none of the kernel's.
+    pub used_btfs: Vec<Addr>,
     /// The program that it will be attached to (`aux->dst_prog`).
     pub target: Option<Addr>,
     /// The maps it uses (`aux->used_maps`).
@@ -87,10 +99,14 @@ pub struct Link {
     pub refcnt: u64,
     /// Its program.
     pub prog: Option<Addr>,
-    /// How many references it has on its program. Two where what it attached to
-    /// has one of its own: a perf event (`bpf_perf_link_attach`), a sockmap
-    /// (`sock_map_link_create`).
+    /// How many references it has on its program. More than one where what it attached
+    /// to has one of its own: a perf event (`bpf_perf_link_attach`) and the events that
+    /// children inherit of it (`perf_event_alloc`), a sockmap (`sock_map_link_create`).
     pub prog_references: u64,
+    /// Children inherited more events than could be counted.
+    pub uncounted: bool,
+    /// The perf event that it is on.
+    pub event: Option<Addr>,
     /// The map it was made for: an iterator's, a `struct_ops` map, a sockmap.
     pub map: Option<Addr>,
     /// The program it is attached to (freplace, fentry on a program).
@@ -140,7 +156,7 @@ pub struct Objects {
     pub maps: Vec<Map>,
     /// All programs.
     pub progs: Vec<Prog>,
-    /// All links; empty before 5.19.
+    /// All links; before 5.19 only with `CAP_SYS_ADMIN` ([`Walks::links_unseen`]).
     pub links: Vec<Link>,
     /// BTF that a map or program leads to.
     pub btfs: Vec<Btf>,
@@ -154,6 +170,15 @@ impl Walks {
         self.run(Walk::Progs, |rows| rows.for_each(|row| reader.read(&row)))?;
         if self.has_links() {
             self.run(Walk::Links, |rows| rows.for_each(|row| reader.read(&row)))?;
+        } else {
+            self.links_by_id(|rows| rows.for_each(|row| reader.read(&row)))?;
+        }
+        for link in &mut reader.links {
+            if link.children == children::MORE
+                && let Some(count) = self.children(Addr(link.event))
+            {
+                link.children = count;
+            }
         }
         let objects = reader.finish();
         self.note_probes(&objects.maps);
@@ -166,10 +191,7 @@ impl Walks {
 struct Reader {
     objects: Objects,
     btfs: FxHashMap<u64, Btf>,
-    /// Components of a cgroup's path, leaf first.
-    cgroups: FxHashMap<u64, Vec<String>>,
-    /// The cgroup of the path row before.
-    cgroup: u64,
+    cgroups: CgroupPaths,
     full_names: FxHashMap<u64, String>,
     link_targets: FxHashMap<u64, String>,
     link_groups: FxHashMap<u64, String>,
@@ -182,10 +204,7 @@ struct Reader {
 impl Reader {
     fn read(&mut self, row: &Row<'_>) {
         use types::row_kind as kind;
-        let is_path = |text: types::row_text| text.row.n == types::text_kind::TEXT_CGROUP.0;
-        if u32::from(row.head.kind) != kind::ROW_TEXT.0 || !is_path(row.as_type()) {
-            self.cgroup = 0;
-        }
+        self.cgroups.read(row);
         match kind(u32::from(row.head.kind)) {
             kind::ROW_MAP => self.map(&row.as_type()),
             kind::ROW_PROG => self.prog(&row.as_type()),
@@ -197,6 +216,16 @@ impl Reader {
                         .chunks_exact(8)
                         .filter_map(|c| Addr::new(u64::from_ne_bytes(c.try_into().ok()?)))
                         .collect();
+                }
+            }
+            kind::ROW_USED_BTF => {
+                let btf = Btf::from_row(&row.as_type());
+                // The kernel's own has no account.
+                if let Some(prog) = self.objects.progs.last_mut()
+                    && !btf.kernel_btf
+                {
+                    prog.used_btfs.push(btf.addr);
+                    self.btfs.insert(btf.addr.0, btf);
                 }
             }
             kind::ROW_LINK => self.links.push(row.as_type()),
@@ -222,15 +251,6 @@ impl Reader {
             types::text_kind::TEXT_LINK_GROUP => {
                 self.link_groups.insert(text.of, words);
             }
-            types::text_kind::TEXT_CGROUP => {
-                let path = self.cgroups.entry(text.of).or_default();
-                if self.cgroup != text.of {
-                    // The path of the same cgroup once more.
-                    path.clear();
-                    self.cgroup = text.of;
-                }
-                path.push(words);
-            }
             _ => {}
         }
     }
@@ -253,6 +273,8 @@ impl Reader {
             flags: row.flags,
             buckets: row.buckets,
             memory: None,
+            timers: [row.timer_off, row.wq_off].map(|at| u32::try_from(at).ok()),
+            kdata: Addr::new(row.kdata),
         };
         map.memory = memory::of_map(&map, row);
         self.objects.maps.push(map);
@@ -266,8 +288,10 @@ impl Reader {
             id: row.row.n,
             name: decode(&c_bytes(&row.name)),
             prog_type: row.r#type,
+            attach_type: row.attach_type,
             refcnt: row.refcnt.saturating_sub(1),
             btf: Addr::new(row.btf),
+            used_btfs: Vec::new(),
             target: Addr::new(row.target),
             maps: Vec::new(),
             // Until they are read.
@@ -277,26 +301,10 @@ impl Reader {
         });
     }
 
-    fn path(&self, cgroup: u64) -> String {
-        let Some(parts) = self.cgroups.get(&cgroup) else {
-            return "/".into();
-        };
-        // The walk begins at the leaf: of a deeper path the top is not known.
-        let top = if parts.len() < CGROUP_DEPTH {
-            ""
-        } else {
-            "…"
-        };
-        parts
-            .iter()
-            .rev()
-            .fold(top.to_owned(), |path, part| path + "/" + part)
-    }
-
     fn finish(mut self) -> Objects {
         for at in 0..self.objects.maps.len() {
             let cgroup = self.map_cgroups[at];
-            let path = (cgroup != 0).then(|| self.path(cgroup));
+            let path = (cgroup != 0).then(|| self.cgroups.path(cgroup));
             self.objects.maps[at].charged_to = path;
         }
         for prog in &mut self.objects.progs {
@@ -318,7 +326,7 @@ impl Reader {
         let words = names::LinkWords {
             target: self.link_targets.get(&row.link).map(String::as_str),
             group: self.link_groups.get(&row.link).map(String::as_str),
-            cgroup: (row.cgroup != 0).then(|| self.path(row.cgroup)),
+            cgroup: (row.cgroup != 0).then(|| self.cgroups.path(row.cgroup)),
         };
         Link {
             addr: Addr(row.link),
@@ -326,7 +334,9 @@ impl Reader {
             link_type: row.r#type,
             refcnt: row.refcnt.saturating_sub(1),
             prog: Addr::new(row.prog),
-            prog_references: 1 + u64::from(names::target_has_prog(row)),
+            prog_references: 1 + names::target_references(row),
+            uncounted: row.children == children::MORE,
+            event: Addr::new(row.event),
             map: Addr::new(row.map),
             target_prog: Addr::new(row.target),
             target: names::link_target(row, &words),
@@ -335,6 +345,3 @@ impl Reader {
         }
     }
 }
-
-/// As in `rows.h`.
-const CGROUP_DEPTH: usize = 24;

@@ -1,5 +1,6 @@
 //! The kernel's numbers in the field's words: those of bpftool.
 
+use crate::holders::carriers::children;
 use crate::rows::types;
 use std::ffi::CStr;
 
@@ -62,6 +63,21 @@ pub(crate) fn attach_type(link_type: u32, number: u32) -> Option<&'static str> {
     word(number, libbpf_sys::libbpf_bpf_attach_type_str)
 }
 
+/// How a program without a link is attached to a cgroup, in the words that links have.
+/// `list` is the kernel's own number of the list it stands in, which differs between
+/// kernels; only the first two, ingress and egress, do not, and only there the program
+/// itself does not tell (`expected_attach_type` may be 0).
+pub fn cgroup_attach_type(prog_type: u32, expected: u32, list: u32) -> Option<&'static str> {
+    let number = match prog_type {
+        libbpf_sys::BPF_PROG_TYPE_CGROUP_SKB => list,
+        libbpf_sys::BPF_PROG_TYPE_SOCK_OPS => libbpf_sys::BPF_CGROUP_SOCK_OPS,
+        libbpf_sys::BPF_PROG_TYPE_CGROUP_DEVICE => libbpf_sys::BPF_CGROUP_DEVICE,
+        libbpf_sys::BPF_PROG_TYPE_CGROUP_SYSCTL => libbpf_sys::BPF_CGROUP_SYSCTL,
+        _ => expected,
+    };
+    word(number, libbpf_sys::libbpf_bpf_attach_type_str)
+}
+
 /// What the kernel tells about a link's target, in pieces.
 pub(crate) struct LinkWords<'a> {
     pub target: Option<&'a str>,
@@ -84,7 +100,10 @@ pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Optio
         | libbpf_sys::BPF_LINK_TYPE_NETKIT => {
             target.map(|t| format!("dev:{t}@netns:{}", row.netns))
         }
-        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => Some(perf_target(row.perf_type, words)),
+        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => {
+            let kind = (row.perf_type, row.perf_config);
+            Some(perf_target(kind, words.group, words.target))
+        }
         libbpf_sys::BPF_LINK_TYPE_KPROBE_MULTI => many("kprobe"),
         libbpf_sys::BPF_LINK_TYPE_UPROBE_MULTI => match target {
             Some(file) => Some(format!("uprobe:{file}, {} places", row.hook)),
@@ -100,27 +119,38 @@ pub(crate) fn link_target(row: &types::row_link, words: &LinkWords<'_>) -> Optio
     }
 }
 
-/// Whether what a link is attached to has a reference of its own on the program.
-pub(crate) fn target_has_prog(row: &types::row_link) -> bool {
+/// How many references what a link is attached to has of its own on the program.
+pub(crate) fn target_references(row: &types::row_link) -> u64 {
     match row.r#type {
-        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT => row.event_prog != 0 && row.event_prog == row.prog,
-        libbpf_sys::BPF_LINK_TYPE_SOCKMAP => row.map != 0,
-        _ => false,
+        libbpf_sys::BPF_LINK_TYPE_PERF_EVENT
+            if row.event_prog != 0 && row.event_prog == row.prog =>
+        {
+            match row.children {
+                children::MORE => 1,
+                children => 1 + u64::from(children),
+            }
+        }
+        libbpf_sys::BPF_LINK_TYPE_SOCKMAP if row.map != 0 => 1,
+        _ => 0,
     }
 }
 
-/// A perf link's event. Tracepoints have a system and a name; what
-/// `perf_event_open` made a probe of, the probe's name.
-fn perf_target(perf_type: u32, words: &LinkWords<'_>) -> String {
+/// A perf event. Tracepoints have a system and a name; what `perf_event_open` made a
+/// probe of, the probe's name.
+pub(crate) fn perf_target(
+    (perf_type, config): (u32, u64),
+    group: Option<&str>,
+    name: Option<&str>,
+) -> String {
     const PERF_TYPE_TRACEPOINT: u32 = 2;
-    match (words.group, words.target) {
+    match (group, name) {
         (Some(group), Some(name)) if perf_type == PERF_TYPE_TRACEPOINT => {
             format!("tracepoint:{group}/{name}")
         }
         (Some("kprobes"), Some(name)) => format!("kprobe:{name}"),
         (Some("uprobes"), _) => "uprobe".to_owned(),
         (_, Some(name)) => format!("perf_event:{name}"),
-        _ => format!("perf_event:type {perf_type}"),
+        _ => format!("perf_event:type {perf_type} config {config}"),
     }
 }
 

@@ -6,7 +6,8 @@
  * (bpf_map_get_curr_or_next and its like in kernel/bpf/syscall.c); Rust
  * subtracts it. usercnt is not touched.
  */
-#include "rows.h"
+#include "../holders/carriers/events.h"
+#include "../holders/files/files.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -37,28 +38,69 @@ static __always_inline bool has_percpu_counter(struct bpf_htab *htab)
 	return bpf_core_field_exists(htab->use_percpu_counter) && BPF_CORE_READ(htab, use_percpu_counter);
 }
 
+/* Where timers and work queues lie in a value. */
+static __always_inline void read_timers(struct bpf_map *map, struct row_map *r)
+{
+	struct btf_record *record;
+
+	r->timer_off = -1;
+	r->wq_off = -1;
+	if (bpf_core_field_exists(map->timer_off)) {
+		r->timer_off = map->timer_off;
+		return;
+	}
+	if (!bpf_core_field_exists(map->record))
+		return;
+	record = BPF_CORE_READ(map, record);
+	/* No record at all, or an error pointer. */
+	if (!record || (u64)record >= (u64)-4095)
+		return;
+	if (bpf_core_field_exists(record->timer_off))
+		r->timer_off = BPF_CORE_READ(record, timer_off);
+	if (bpf_core_field_exists(record->wq_off))
+		r->wq_off = BPF_CORE_READ(record, wq_off);
+}
+
+/*
+ * Before b671c2067a04 "bpf: Retire the struct_ops map kvalue->refcnt" (v6.4, and stable
+ * 6.1, which has `rcu` from then on), who uses a struct_ops counts in the value instead.
+ */
+static __always_inline bool users_hold_struct_ops(void)
+{
+	struct bpf_struct_ops_map *map = NULL;
+
+	return bpf_core_type_exists(struct bpf_struct_ops_map) &&
+	       (bpf_core_field_exists(map->rcu) || bpf_core_field_exists(map->kvalue.common));
+}
+
 SEC("iter/bpf_map")
 int maps(struct bpf_iter__bpf_map *ctx)
 {
 	struct seq_file *seq = ctx->meta->seq;
 	struct bpf_map *map = ctx->map;
+	struct btf *btf, *inner_btf;
 	struct cgroup *cgroup;
-	struct btf *inner_btf;
 	struct row_map r = {};
 	long err;
 
 	if (!map)
 		return 0;
+	/* First, as the verifier goes through this once for every shape that `r` can have by then. */
+	cgroup = charged(map);
+	btf = BPF_CORE_READ(map, btf);
+	inner_btf = BPF_CORE_READ(map, inner_map_meta, btf);
+	err = write_cgroup(seq, cgroup);
+	err |= write_btf(seq, btf);
+	err |= write_btf(seq, inner_btf);
+
 	r.row.kind = ROW_MAP;
 	r.row.size = sizeof(r);
 	r.row.n = map->id;
 	r.map = (u64)map;
 	r.refcnt = map->refcnt.counter;
 	r.usercnt = map->usercnt.counter;
-	r.btf = (u64)map->btf;
-	inner_btf = BPF_CORE_READ(map, inner_map_meta, btf);
+	r.btf = (u64)btf;
 	r.inner_btf = (u64)inner_btf;
-	cgroup = charged(map);
 	r.cgroup = (u64)cgroup;
 	r.entries = -1;
 	r.type = map->map_type;
@@ -66,6 +108,7 @@ int maps(struct bpf_iter__bpf_map *ctx)
 	r.value_size = map->value_size;
 	r.max_entries = map->max_entries;
 	r.flags = map->map_flags;
+	read_timers(map, &r);
 	if (is_hash(r.type)) {
 		struct bpf_htab *htab = (struct bpf_htab *)map;
 
@@ -83,23 +126,26 @@ int maps(struct bpf_iter__bpf_map *ctx)
 	} else {
 		r.struct_size = bpf_core_type_size(struct bpf_array);
 	}
+	if (r.type == 26 /* BPF_MAP_TYPE_STRUCT_OPS */ && users_hold_struct_ops())
+		r.kdata = (u64)map + bpf_core_field_offset(struct bpf_struct_ops_map, kvalue) +
+			  bpf_core_field_offset(struct bpf_struct_ops_value, data);
 	bpf_probe_read_kernel(r.name, sizeof(r.name), map->name);
 
-	err = write_cgroup(seq, cgroup);
-	err |= write_btf(seq, map->btf);
-	err |= write_btf(seq, inner_btf);
 	err |= write_row(seq, r);
 	if (!err) {
 		if (cgroup)
 			last.cgroup = (u64)cgroup;
-		if (map->btf)
-			last.btf = (u64)map->btf;
+		if (btf)
+			last.btf = (u64)btf;
 	}
 	return 0;
 }
 
-/* More than the verifier's MAX_USED_MAPS, as BPF_PROG_BIND_MAP can add some. */
-#define USED_MAPS_MAX 512
+/*
+ * Far more than the verifier's MAX_USED_MAPS, as BPF_PROG_BIND_MAP adds any number. With the
+ * BTF, it is as much as a run of a program can write.
+ */
+#define USED_MAPS_MAX 2048
 struct {
 	struct row row;
 	u64 maps[USED_MAPS_MAX];
@@ -120,6 +166,54 @@ static __always_inline long write_used_maps(struct seq_file *seq, struct bpf_pro
 	used_maps.row.size = sizeof(struct row) + bytes;
 	used_maps.row.n = count;
 	return bpf_seq_write(seq, &used_maps, sizeof(struct row) + bytes);
+}
+
+#define USED_BTFS_MAX 64 /* MAX_USED_BTFS of the verifier; a power of two */
+struct row_btf used_btfs[USED_BTFS_MAX];
+
+/* These are not inlined: each round of the loop costs the verifier what stands in it. */
+__noinline u32 read_used_btf(u64 pair, u32 i)
+{
+	if (bpf_core_type_exists(struct btf_mod_pair)) {
+		read_btf((u64)BPF_CORE_READ((struct btf_mod_pair *)pair, btf));
+		btf_row.row.kind = ROW_USED_BTF;
+		used_btfs[i & (USED_BTFS_MAX - 1)] = btf_row;
+	}
+	return i;
+}
+
+/* How many were read. */
+__noinline u32 read_used_btfs(u64 address)
+{
+	struct bpf_prog_aux *aux = (void *)address;
+	u32 i, count = 0;
+	u64 pair;
+
+	if (bpf_core_field_exists(aux->used_btfs)) {
+		count = BPF_CORE_READ(aux, used_btf_cnt);
+		pair = (u64)BPF_CORE_READ(aux, used_btfs);
+		for (i = 0; i < USED_BTFS_MAX; i++) {
+			if (i >= count)
+				return i;
+			read_used_btf(pair, i);
+			pair += bpf_core_type_size(struct btf_mod_pair);
+		}
+		return USED_BTFS_MAX;
+	}
+	return 0;
+}
+
+/*
+ * BTF that the program's instructions name, or its loader did (fd_array_cnt of BPF_PROG_LOAD):
+ * a reference each, also where it is the program's own (__add_used_btf).
+ */
+static __always_inline long write_used_btfs(struct seq_file *seq, struct bpf_prog *prog)
+{
+	u32 count = read_used_btfs((u64)BPF_CORE_READ(prog, aux));
+
+	if (!count || count > USED_BTFS_MAX)
+		return 0;
+	return bpf_seq_write(seq, used_btfs, count * sizeof(used_btfs[0]));
 }
 
 /* The kernel's own name field stops at 15 bytes; BTF has the function's. */
@@ -157,7 +251,7 @@ int progs(struct bpf_iter__bpf_prog *ctx)
 	if (!prog)
 		return 0;
 	aux = prog->aux;
-	btf = aux->btf;
+	btf = BPF_CORE_READ(aux, btf);
 	r.row.kind = ROW_PROG;
 	r.row.size = sizeof(r);
 	r.row.n = aux->id;
@@ -168,12 +262,14 @@ int progs(struct bpf_iter__bpf_prog *ctx)
 	r.type = prog->type;
 	r.pages = prog->pages;
 	r.used_maps = aux->used_map_cnt;
+	r.attach_type = prog->expected_attach_type;
 	bpf_probe_read_kernel(r.tag, sizeof(r.tag), prog->tag);
 	bpf_probe_read_kernel(r.name, sizeof(r.name), aux->name);
 
 	err = write_btf(seq, btf);
 	err |= write_row(seq, r);
 	err |= write_used_maps(seq, aux, r.used_maps);
+	err |= write_used_btfs(seq, prog);
 	if (r.name[BPF_OBJ_NAME_LEN - 2])
 		err |= write_full_name(seq, prog, btf);
 	if (!err && btf)
@@ -200,8 +296,6 @@ static __always_inline long write_perf(struct seq_file *seq, struct row_link *r,
 	struct file *file = BPF_CORE_READ(link, perf_file);
 	struct perf_event *event;
 	struct trace_event_call *call;
-	const void *name;
-	u64 first = 0;
 	long err;
 
 	if (!file) {
@@ -209,29 +303,23 @@ static __always_inline long write_perf(struct seq_file *seq, struct row_link *r,
 		return 0;
 	}
 	event = BPF_CORE_READ(file, private_data);
+	r->event = (u64)event;
 	r->perf_type = BPF_CORE_READ(event, attr.type);
+	r->perf_config = BPF_CORE_READ(event, attr.config);
 	r->event_prog = (u64)BPF_CORE_READ(event, prog);
+	r->children = count_children((u64)event);
 	call = BPF_CORE_READ(event, tp_event);
 	if (!call)
 		return 0;
 	err = write_text(seq, TEXT_LINK_GROUP, r->link, BPF_CORE_READ(call, class, system));
-	/*
-	 * A name, or a tracepoint whose first word points to it; the flag that
-	 * tells has another value in each kernel. Only an address has all of its
-	 * upper 16 bits set.
-	 */
-	name = BPF_CORE_READ(call, name);
-	bpf_probe_read_kernel(&first, sizeof(first), name);
-	if (first >= 0xffff000000000000ULL)
-		name = (const void *)first;
-	err |= write_text(seq, TEXT_LINK_TARGET, r->link, name);
+	err |= write_text(seq, TEXT_LINK_TARGET, r->link, event_name(call));
 	return err;
 }
 
 static __always_inline u32 attach_type(struct bpf_link *link, u32 type)
 {
 	if (bpf_core_field_exists(link->attach_type))
-		return link->attach_type;
+		return BPF_CORE_READ(link, attach_type);
 	switch (type) {
 	case 2: /* BPF_LINK_TYPE_TRACING */
 		return BPF_CORE_READ((struct bpf_tracing_link *)link, attach_type);
@@ -259,25 +347,20 @@ static __always_inline u32 attach_type(struct bpf_link *link, u32 type)
 	return ~0u;
 }
 
-SEC("iter/bpf_link")
-int links(struct bpf_iter__bpf_link *ctx)
+static __always_inline void write_link(struct seq_file *seq, struct bpf_link *link)
 {
-	struct seq_file *seq = ctx->meta->seq;
-	struct bpf_link *link = ctx->link;
 	struct cgroup *cgroup = NULL;
 	struct row_link r = {};
 	long err = 0;
 	void *p;
 
-	if (!link)
-		return 0;
 	r.row.kind = ROW_LINK;
 	r.row.size = sizeof(r);
-	r.row.n = link->id;
+	r.row.n = BPF_CORE_READ(link, id);
 	r.link = (u64)link;
-	r.refcnt = link->refcnt.counter;
-	r.prog = (u64)link->prog;
-	r.type = link->type;
+	r.refcnt = BPF_CORE_READ(link, refcnt.counter);
+	r.prog = (u64)BPF_CORE_READ(link, prog);
+	r.type = BPF_CORE_READ(link, type);
 	r.attach_type = attach_type(link, r.type);
 
 	switch (r.type) {
@@ -366,5 +449,42 @@ int links(struct bpf_iter__bpf_link *ctx)
 	err |= write_row(seq, r);
 	if (!err && cgroup)
 		last.cgroup = (u64)cgroup;
+}
+
+SEC("iter/bpf_link")
+int links(struct bpf_iter__bpf_link *ctx)
+{
+	if (ctx->link)
+		write_link(ctx->meta->seq, ctx->link);
+	return 0;
+}
+
+/*
+ * Kernels before v5.19 have no iterator over links. There, Rust opens one link at
+ * a time by its id, has this program read what is behind that descriptor of ours,
+ * and closes it. It runs as an iterator over a map of one element, which is
+ * quicker than one over descriptors, as that would see those of the whole host.
+ */
+u32 link_fd;
+
+SEC("iter/bpf_map_elem")
+int link_by_fd(struct bpf_iter__bpf_map_elem *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *table;
+	struct file **at, *file = NULL;
+	u32 fd = link_fd;
+
+	/* The last call comes without an element. */
+	if (!ctx->key)
+		return 0;
+	/* The iterator is read under the RCU read lock, which keeps the table. */
+	table = BPF_CORE_READ(task, files, fdt);
+	if (fd >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	at = BPF_CORE_READ(table, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), at + fd);
+	if (file && (u64)BPF_CORE_READ(file, f_op) == file_ops.link)
+		write_link(ctx->meta->seq, BPF_CORE_READ(file, private_data));
 	return 0;
 }

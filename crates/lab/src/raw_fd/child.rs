@@ -1,14 +1,14 @@
 //! The process that leaks.
 
+use crate::apart::{Failure, live_apart, mount_bpffs};
 use crate::error::Step;
 use crate::message::Message;
 use crate::raw_fd::Order;
 use crate::signals::leave_ctrl_c_to_parent;
 use crate::worker::told_to_stop;
 use kernel::sys;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::process::{Pid, Resource, Signal, getppid, getrlimit, set_parent_process_death_signal};
-use rustix::thread::{UnshareFlags, set_name, unshare_unsafe};
+use rustix::process::{Resource, getrlimit};
+use rustix::thread::{UnshareFlags, set_name};
 use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, IntoRawFd};
@@ -25,9 +25,6 @@ const DIRECTORY: &str = "lastref-lab";
 const BATCH: u64 = 256;
 /// The clock may say that the next one is due a hair before the sum does.
 const HAIR: Duration = Duration::from_micros(1);
-
-/// A step, and the kernel's answer.
-type Failure = (Step, i32);
 
 /// Does what is ordered, until the parent says stop or dies.
 pub(crate) fn child(order: &Order) -> ! {
@@ -46,26 +43,11 @@ pub(crate) fn child(order: &Order) -> ! {
 /// A pinned map, with no descriptor on it.
 fn prepare(order: &Order) -> Result<(u32, PathBuf), Failure> {
     let at = |step| move |error: io::Error| (step, error.raw_os_error().unwrap_or(libc::EIO));
-    let or = |step| move |errno: rustix::io::Errno| (step, errno.raw_os_error());
 
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(or(Step::DieWithParent))?;
-    // It may have died before we asked.
-    let parent = getppid()
-        .map(Pid::as_raw_nonzero)
-        .map(|pid| pid.get().cast_unsigned());
-    if parent != Some(order.parent) {
-        exit(1);
-    }
-
-    // SAFETY: of the flags only CLONE_FILES endangers anything.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.map_err(or(Step::Unshare))?;
-    // Before anything is mounted: a shared mount point would show it to the host.
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    mount_change("/", private).map_err(or(Step::Private))?;
+    live_apart(order.parent, UnshareFlags::NEWNS)?;
     let place = PLACES.iter().map(Path::new).find(|path| path.is_dir());
     let place = place.ok_or((Step::Mount, libc::ENOENT))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("bpf", place, "bpf", flags, None).map_err(or(Step::Mount))?;
+    mount_bpffs(place)?;
     let directory = place.join(DIRECTORY);
     std::fs::create_dir(&directory).map_err(at(Step::Directory))?;
 

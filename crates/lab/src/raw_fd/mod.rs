@@ -9,10 +9,13 @@ pub(crate) use child::child;
 pub(crate) use order::Order;
 
 use crate::error::Error;
-use crate::message::Message;
+use crate::message::{LONGEST, Message};
 use crate::signals::Signals;
-use crate::worker::{Event, Worker};
+use crate::worker::{Event, Language};
+
+type Worker = crate::worker::Worker<Message>;
 use std::io::{self, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use story::Story;
 
@@ -84,7 +87,15 @@ pub fn run_raw_fd(options: &RawFd, out: &mut impl Write) -> Result<Outcome, Erro
         doing: "followed",
         errno,
     })?;
-    let mut worker = Worker::start(&order.words())?;
+    let mut worker = Worker::start(
+        &order.words(),
+        &[],
+        Stdio::inherit(),
+        Language {
+            parse: Message::parse,
+            longest: LONGEST,
+        },
+    )?;
     let mut story = Story::new(out, options.in_place);
 
     let map_id = match worker.next(Some(&signals), None)? {

@@ -1,12 +1,15 @@
 //! Why the steps may not be enough, and what else they do.
 
-use super::needs::{Needs, Part, hidden_users};
+use super::action::{can_let_go, is_perf_event};
+use super::needs::{Needs, Part};
 use super::simulate::Simulation;
-use super::words::name;
-use crate::account::Ledger;
-use crate::graph::{EndKind, To, is_user};
-use crate::walks::{can_be_mapped, is_program_array};
-use model::{By, Detail, Facts, Kind, Object, escape_controls};
+use super::words::{name, socket_name};
+use crate::account::{Ledger, out_of_sight};
+use crate::graph::To;
+use crate::identity::EndKind;
+use crate::users::{Emptied, hidden_users, is_program_array, is_user};
+use crate::walks::can_be_mapped;
+use model::{By, Detail, Facts, Holder, Kind, Object, escape_controls};
 
 /// So many sentences of one sort are written out; the rest is counted.
 const WRITTEN: usize = 8;
@@ -18,7 +21,7 @@ pub(super) fn caveats(
     simulation: &Simulation<'_>,
 ) -> Vec<String> {
     let facts = ledger.facts(target);
-    if is_kernel_btf(facts) {
+    if facts.is_kernel_btf() {
         let name = name(facts);
         return vec![format!(
             "{name} belongs to the kernel, and stays as long as it does."
@@ -46,27 +49,10 @@ pub(super) fn caveats(
     few(
         &mut sentences,
         context.empties(),
-        "more program arrays are emptied likewise",
+        "more maps are emptied likewise",
     );
     few(&mut sentences, context.mappings(), "more such maps");
     sentences
-}
-
-/// Where references can stand that lastref does not look for yet.
-fn candidates(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Map => {
-            "Not looked for yet: descriptors in flight over a socket or fixed in io_uring, \
-             AF_XDP sockets, struct_ops without a link."
-        }
-        Kind::Prog => {
-            "Not looked for yet: attachments without a link (cgroup, XDP, tc, perf …), sockets, \
-             devmap entries, timers, descriptors in flight or in io_uring."
-        }
-        Kind::Link | Kind::Btf => {
-            "Not looked for yet: descriptors in flight over a socket or fixed in io_uring."
-        }
-    }
 }
 
 /// Takes over the first of `found`, and says how many there are beyond.
@@ -98,7 +84,7 @@ impl<'a> Context<'a> {
             let part = self.needs.part(at);
             let hidden = hidden_users(&object.facts);
             if part == Some(Part::All) || hidden {
-                let remainder = self.remainder(object);
+                let remainder = Self::remainder(object);
                 let map = name(&object.facts);
                 let by_user = || format!("User space may hold {map} in ways that were not found.");
                 sentences.extend(match part {
@@ -117,10 +103,10 @@ impl<'a> Context<'a> {
     }
 
     /// What is not known of an account.
-    fn remainder(&self, object: &Object) -> Option<String> {
+    fn remainder(object: &Object) -> Option<String> {
         let name = name(&object.facts);
         let Some(refcnt) = object.facts.refcnt else {
-            return Some(if is_kernel_btf(&object.facts) {
+            return Some(if object.facts.is_kernel_btf() {
                 format!("{name} belongs to the kernel, and stays.")
             } else {
                 format!(
@@ -139,15 +125,21 @@ impl<'a> Context<'a> {
             return (refcnt == 0).then(|| format!("{name} is being freed already."));
         }
         let have = references(left);
-        Some(match (&self.ledger.out_of_sight, object.settled) {
+        Some(match (out_of_sight(object), object.settled) {
             (Some(reason), _) => format!(
                 "{have} to {name} may be held where lastref cannot look ({}).",
                 escape_controls(reason)
             ),
-            (None, true) => format!(
-                "{have} to {name} could not be explained, and may keep it. {}",
-                candidates(object.facts.kind)
-            ),
+            (None, true) => {
+                let start = format!("{have} to {name} could not be explained, and may keep it.");
+                match Ledger::candidates(object).as_slice() {
+                    [] => start,
+                    candidates => format!(
+                        "{start} It could be what lastref cannot list: {}.",
+                        candidates.join("; ")
+                    ),
+                }
+            }
             (None, false) => {
                 format!(
                     "{have} to {name} could not be explained while its count moved: look again."
@@ -165,21 +157,14 @@ impl<'a> Context<'a> {
             out.push(format!("{have} to {} have no known holder.", name(facts)));
         }
         for &to in holds {
-            if let To::End(end) = to
-                && graph.ends[end].kind == EndKind::Lost
-            {
-                let holder = graph.end_holder(end, |o| self.ledger.facts(o), Vec::new());
-                let holder = match holder.object() {
-                    Some((kind, object)) => match object.id {
-                        Some(id) => format!("{kind}:{id}"),
-                        None => format!("A {kind} without an id"),
-                    },
-                    None => continue,
-                };
-                let held = name(facts);
-                out.push(format!(
-                    "{holder} holds {held}, but what holds it was not seen."
-                ));
+            let To::End(end) = to else { continue };
+            let kind = graph.ends[end].kind;
+            if matches!(kind, EndKind::Process | EndKind::Pin) {
+                continue;
+            }
+            let holder = graph.end_holder(end, |o| self.ledger.facts(o), Vec::new());
+            if !can_let_go(&holder) {
+                out.extend(stays(&holder, facts, reference.by));
             }
         }
     }
@@ -246,12 +231,21 @@ impl<'a> Context<'a> {
         let objects = self.ledger.objects().iter().enumerate();
         let emptied = objects
             .filter(|&(at, _)| self.simulation.is_emptied(at) && !self.simulation.is_freed(at));
-        let sentence = |(_, map): (usize, &Object)| {
+        let sentence = |(at, map): (usize, &Object)| {
+            let held = self.ledger.graph.refs_by(at).iter();
+            let by = |&at: &usize| self.ledger.graph.refs[at].by;
+            let emptied = held.map(by).find_map(|by| Emptied::of(&map.facts, by));
+            let what = match emptied {
+                None | Some(Emptied::Slots) => {
+                    "empties this program array: tail calls through it fail from then on"
+                }
+                Some(Emptied::Timers) => "cancels the timers and work queues of its elements",
+                Some(Emptied::SockmapPrograms) => {
+                    "detaches this sockmap's own programs: sockets that are in it keep theirs"
+                }
+            };
             let map = name(&map.facts);
-            format!(
-                "When the last descriptor and pin of {map} go, the kernel empties this program \
-                 array: tail calls through it fail from then on."
-            )
+            format!("When the last descriptor and pin of {map} go, the kernel {what}.")
         };
         emptied.map(sentence).collect()
     }
@@ -273,8 +267,56 @@ impl<'a> Context<'a> {
     }
 }
 
-fn is_kernel_btf(facts: &Facts) -> bool {
-    matches!(&facts.detail, Detail::Btf(btf) if btf.kernel_btf)
+/// Why nothing can be done about this holder, which is not a process or a pin.
+fn stays(holder: &Holder, held: &Facts, by: By) -> Option<String> {
+    let object = name(held);
+    Some(match holder {
+        Holder::Map(o) | Holder::Prog(o) | Holder::Link(o) | Holder::Btf(o) => {
+            let (kind, _) = holder.object()?;
+            let holder = match o.id {
+                Some(id) => format!("{kind}:{id}"),
+                None => format!("A {kind} without an id"),
+            };
+            format!("{holder} holds {object}, but what holds it was not seen.")
+        }
+        Holder::Socket(socket) => format!(
+            "{} holds {object}, but no process has it open: it may be in flight itself, or closed \
+             and still draining.",
+            capital(&socket_name(socket))
+        ),
+        Holder::IoUring(_) => format!(
+            "An io_uring holds {object} among its fixed files, but no process in sight has it open."
+        ),
+        Holder::Attachment(a) if is_perf_event(a) => format!(
+            "A perf event on {} runs {object}, but no process in sight has it open.",
+            escape_controls(&a.target)
+        ),
+        Holder::Module { name } => format!(
+            "Module {} holds {object} as long as it is loaded.",
+            escape_controls(name)
+        ),
+        Holder::Kernel { what } => {
+            let what = escape_controls(what);
+            match held
+                .id
+                .filter(|_| by == By::StructOps && held.kind == Kind::Map)
+            {
+                Some(id) => format!(
+                    "The kernel itself holds {object} ({what}) until \
+                     `bpftool struct_ops unregister id {id}`."
+                ),
+                None => format!("The kernel itself holds {object} ({what})."),
+            }
+        }
+        Holder::Process(_) | Holder::Pin(_) | Holder::Attachment(_) => return None,
+    })
+}
+
+fn capital(text: &str) -> String {
+    match text.strip_prefix("a ") {
+        Some(rest) => format!("A {rest}"),
+        None => text.to_owned(),
+    }
 }
 
 fn references(count: u64) -> String {

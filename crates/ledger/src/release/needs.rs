@@ -1,16 +1,16 @@
 //! Which references must go for an object to go.
 
 use crate::account::Ledger;
-use crate::graph::{To, is_user};
-use crate::walks::{is_program_array, user_references};
+use crate::graph::To;
+use crate::users::{Emptied, hidden_users, is_user, user_references};
 use model::{By, Facts};
 use rustc_hash::FxHashMap;
 
 /// How much of an object's references must go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// Those of user space: the kernel then empties a program array
-    /// (`bpf_map_put_uref` → `prog_array_map_clear`), whoever else still uses it.
+    /// Those of user space: the kernel then takes out what a map runs ([`Emptied`]),
+    /// whoever else still uses the map.
     User,
     All,
 }
@@ -72,28 +72,14 @@ impl Needs {
     }
 }
 
-/// How much of a holder must go so that it drops such a reference. A program
-/// array that user space does not hold any more was not emptied when that
-/// happened: then only its own end helps.
+/// How much of a holder must go so that it drops such a reference. A map that user space
+/// does not hold any more was not emptied when that happened: then only its own end helps.
 fn needed_part(holder: &Facts, by: By) -> Part {
-    let emptied_by_user = by == By::ProgArray
-        && is_program_array(holder)
-        && (user_references(holder) > 0 || hidden_users(holder));
+    let emptied_by_user =
+        Emptied::of(holder, by).is_some() && (user_references(holder) > 0 || hidden_users(holder));
     if emptied_by_user {
         Part::User
     } else {
         Part::All
-    }
-}
-
-/// True if user space may hold a map in ways that were not found.
-pub(super) fn hidden_users(facts: &Facts) -> bool {
-    match (facts.usercnt, facts.refcnt) {
-        (Some(usercnt), _) => usercnt > user_references(facts),
-        (None, Some(refcnt)) => {
-            let counts = facts.references.iter().map(|r| r.count);
-            refcnt > counts.fold(0, u64::saturating_add)
-        }
-        (None, None) => true,
     }
 }

@@ -1,10 +1,7 @@
 //! What happens in the kernel when references are dropped.
 
-use super::needs::hidden_users;
 use crate::account::Ledger;
-use crate::graph::is_user;
-use crate::walks::{is_program_array, user_references};
-use model::By;
+use crate::users::{Emptied, hidden_users, is_program_array, is_user, user_references};
 
 /// The counts of all objects, as they become step by step.
 pub(super) struct Simulation<'a> {
@@ -16,7 +13,7 @@ pub(super) struct Simulation<'a> {
     /// Per object: those of user space among them.
     user_left: Vec<u64>,
     freed: Vec<bool>,
-    /// Program arrays whose slots the kernel emptied.
+    /// Maps that the kernel emptied when their last user went.
     emptied: Vec<bool>,
 }
 
@@ -42,16 +39,12 @@ impl<'a> Simulation<'a> {
         self.emptied[object]
     }
 
-    /// An end lets go of what it holds by these grips. Returns what that frees.
-    pub fn drop_grips(&mut self, end: usize, grips: &[usize]) -> Vec<usize> {
+    /// One of their holders lets go of these references. Returns what that frees.
+    pub fn drop_refs(&mut self, refs: &[usize]) -> Vec<usize> {
         let graph = &self.ledger.graph;
         let mut freed = Vec::new();
         // References of which a holder goes.
-        let mut dropped: Vec<usize> = Vec::new();
-        for &grip in grips {
-            debug_assert_eq!(graph.grips[grip].end, end);
-            dropped.extend_from_slice(graph.grip_refs(grip));
-        }
+        let mut dropped = refs.to_vec();
         while let Some(at) = dropped.pop() {
             self.holders[at] = self.holders[at].saturating_sub(1);
             if self.holders[at] > 0 {
@@ -65,19 +58,28 @@ impl<'a> Simulation<'a> {
                 *user_left = user_left.saturating_sub(reference.count);
                 if self.is_emptied_now(object) {
                     self.emptied[object] = true;
-                    let slots = graph.refs_by(object).iter();
-                    dropped.extend(slots.filter(|&&r| graph.refs[r].by == By::ProgArray));
+                    dropped.extend(self.emptied_refs(object));
                 }
             }
             if self.is_freed_now(object) {
                 self.freed[object] = true;
                 freed.push(object);
+                let facts = self.ledger.facts(object);
                 let emptied = self.emptied[object];
-                let held = graph.refs_by(object).iter();
-                dropped.extend(held.filter(|&&r| !(emptied && graph.refs[r].by == By::ProgArray)));
+                let gone = |r: usize| emptied && Emptied::of(facts, graph.refs[r].by).is_some();
+                let held = graph.refs_by(object).iter().copied();
+                dropped.extend(held.filter(|&r| !gone(r)));
             }
         }
         freed
+    }
+
+    /// What a map loses with its last user.
+    fn emptied_refs(&self, map: usize) -> impl Iterator<Item = usize> + use<'a> {
+        let graph = &self.ledger.graph;
+        let facts = self.ledger.facts(map);
+        let held = graph.refs_by(map).iter().copied();
+        held.filter(move |&r| Emptied::of(facts, graph.refs[r].by).is_some())
     }
 
     fn is_emptied_now(&self, object: usize) -> bool {
@@ -85,7 +87,7 @@ impl<'a> Simulation<'a> {
         self.user_left[object] == 0
             && !self.emptied[object]
             && !self.freed[object]
-            && is_program_array(facts)
+            && (is_program_array(facts) || self.emptied_refs(object).next().is_some())
             && !hidden_users(facts)
     }
 

@@ -1,7 +1,6 @@
-//! What to do, in words that can be followed.
+//! Names of objects, processes and descriptors.
 
-use model::{Facts, Holder, Pin, Process, escape_controls, shell_quote};
-use std::fmt::Write as _;
+use model::{Facts, Process, Socket, escape_controls};
 
 /// Up to this many descriptors are listed one by one.
 const LISTED: usize = 8;
@@ -14,43 +13,7 @@ pub(super) fn name(facts: &Facts) -> String {
     }
 }
 
-/// What to do so that this holder lets go. `mapped` names the maps that it
-/// keeps by a mapping alone.
-pub(super) fn action(holder: &Holder, mapped: &[String]) -> String {
-    match holder {
-        Holder::Process(process) => process_action(process, mapped),
-        Holder::Pin(pin) => pin_action(pin),
-        // Objects let go by themselves, once nothing holds them.
-        Holder::Map(_) | Holder::Prog(_) | Holder::Link(_) | Holder::Btf(_) => String::new(),
-    }
-}
-
-fn process_action(process: &Process, mapped: &[String]) -> String {
-    let mut todo = Vec::new();
-    if !process.fds.is_empty() {
-        todo.push(format!("close {}", descriptors(&process.fds)));
-    }
-    if !mapped.is_empty() {
-        todo.push(format!("unmap {}", list(mapped)));
-    }
-    let place = if mapped.is_empty() { "of" } else { "in" };
-    let who = process_name(process);
-    // The first process cannot be ended; its units live on without it anyway.
-    let first = process.pid == 1;
-    let mut text = match (todo.is_empty(), first) {
-        (true, true) => return format!("make {who} let go"),
-        (true, false) => format!("end {who}"),
-        (false, true) => return format!("{} {place} {who}", todo.join(" and ")),
-        (false, false) => format!("{} {place} {who}, or end it", todo.join(" and ")),
-    };
-    // Scopes and slices cannot be restarted.
-    if let Some(unit) = process.unit.as_deref().filter(|u| u.ends_with(".service")) {
-        let _ = write!(text, " (systemctl restart {})", shell_quote(unit));
-    }
-    text
-}
-
-fn process_name(process: &Process) -> String {
+pub(super) fn process_name(process: &Process) -> String {
     let pid = process.pid;
     let comm = escape_controls(&process.comm);
     let table = match process.tid {
@@ -64,7 +27,7 @@ fn process_name(process: &Process) -> String {
     }
 }
 
-fn descriptors(fds: &[u32]) -> String {
+pub(super) fn descriptors(fds: &[u32]) -> String {
     let words = |fds: &[u32]| {
         fds.iter()
             .map(u32::to_string)
@@ -78,15 +41,24 @@ fn descriptors(fds: &[u32]) -> String {
     }
 }
 
-fn list(names: &[String]) -> String {
+/// `map:1, map:2`, or their number as `noun`.
+pub(super) fn list(names: &[String], noun: &str) -> String {
     if names.len() <= LISTED {
         names.join(", ")
     } else {
         format!(
-            "{} maps ({}, …)",
+            "{} {noun} ({}, …)",
             thousands(names.len()),
             names[..3].join(", ")
         )
+    }
+}
+
+/// `socket:[4711]`, as `/proc/PID/fd` has it.
+pub(super) fn socket_name(socket: &Socket) -> String {
+    match socket.inode {
+        Some(inode) => format!("socket:[{inode}]"),
+        None => "a socket without an inode".to_owned(),
     }
 }
 
@@ -101,23 +73,6 @@ fn thousands(number: usize) -> String {
         text.push(digit);
     }
     text
-}
-
-fn pin_action(pin: &Pin) -> String {
-    let mut paths = vec![shell_quote(&pin.path)];
-    paths.extend(pin.also.iter().map(|path| shell_quote(path)));
-    let paths = paths.join(" ");
-    if pin.unlinked {
-        return format!("close the file that keeps the unlinked pin {paths}");
-    }
-    match pin.enter_pid {
-        Some(pid) => format!("nsenter -t {pid} -m rm {paths}"),
-        // Every path in a mount namespace is absolute.
-        None if !pin.path.starts_with('/') => {
-            format!("remove the pin {paths}: lastref sees no process that has its bpffs mounted")
-        }
-        None => format!("rm {paths}"),
-    }
 }
 
 #[cfg(test)]

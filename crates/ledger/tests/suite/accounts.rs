@@ -69,6 +69,21 @@ fn an_account_settles_when_it_stood_still_or_is_seen_again() {
     }
 }
 
+/// What comes and goes may leave the same remainder twice. A sum that meets its count needs
+/// no such care.
+#[test]
+fn a_count_that_moved_between_two_passes_settles_no_remainder() {
+    let reading = |refcnt| map(1, "hash").fd(10, &[1]).counts(refcnt);
+    for (refcnt, steady, expected) in [(3, true, false), (1, true, true), (1, false, true)] {
+        let mut before = close(vec![reading(refcnt)]);
+        before.note_moved(get(&before, "map:1").facts.object_id());
+        let mut now = reading(refcnt);
+        now.steady = steady;
+        let ledger = Ledger::close(vec![now], &Sight::default(), Some(&before));
+        assert_eq!(ledger.is_settled(), expected, "{refcnt}, {steady}");
+    }
+}
+
 #[test]
 fn another_object_of_the_pass_before_settles_nothing() {
     let before = close(vec![
@@ -83,6 +98,7 @@ fn another_object_of_the_pass_before_settles_nothing() {
 fn what_may_be_out_of_sight_is_not_unexplained() {
     let sight = Sight {
         holders_out_of_sight: Some("a child pid namespace".into()),
+        ..Sight::default()
     };
     let readings = vec![
         map(1, "hash").fd(10, &[1]).counts(3),
@@ -97,6 +113,51 @@ fn what_may_be_out_of_sight_is_not_unexplained() {
     assert_eq!(get(&ledger, "map:2").unexplained, Some(0));
     assert_eq!(get(&ledger, "map:3").unexplained, Some(-1));
     assert!(get(&ledger, "map:2").facts.unreadable.is_empty());
+}
+
+/// What may run programs of some types explains nothing of others, nor of maps.
+#[test]
+fn what_runs_programs_of_some_types_hides_no_others() {
+    let sight = Sight {
+        programs_out_of_sight: vec![
+            (&["sched_cls"], "tc".into()),
+            (&["kprobe"], "perf events".into()),
+        ],
+        ..Sight::default()
+    };
+    let readings = [
+        prog_of(1, "sched_cls"),
+        prog_of(2, "kprobe"),
+        prog_of(3, "xdp"),
+        map(4, "hash"),
+    ];
+    let readings = readings.map(|r| r.fd(10, &[1]).counts(2)).to_vec();
+    let ledger = Ledger::close(readings, &sight, None);
+    let left = |id| get(&ledger, id).unexplained;
+    assert_eq!(["prog:1", "prog:2"].map(left), [None, None]);
+    assert_eq!(["prog:3", "map:4"].map(left), [Some(1), Some(1)]);
+    let says = |id| get(&ledger, id).facts.unreadable.concat();
+    assert!(says("prog:1").ends_with("(tc)"));
+    assert!(says("prog:2").ends_with("(perf events)"));
+    let caveats = |of| ledger.release_plan(id(of)).caveats.concat();
+    assert!(caveats("prog:1").contains("where lastref cannot look (tc)"));
+    assert!(caveats("map:4").contains("could not be explained"));
+}
+
+/// A program that uses more maps than can be read explains no program's remainder.
+#[test]
+fn maps_that_could_not_be_read_hide_maps_alone() {
+    let sight = Sight {
+        maps_out_of_sight: Some("a program uses too many".into()),
+        ..Sight::default()
+    };
+    let readings = [map(1, "hash"), prog_of(2, "xdp")];
+    let readings = readings.map(|r| r.fd(10, &[1]).counts(2)).to_vec();
+    let ledger = Ledger::close(readings, &sight, None);
+    let left = |id| get(&ledger, id).unexplained;
+    assert_eq!(["map:1", "prog:2"].map(left), [None, Some(1)]);
+    let says = get(&ledger, "map:1").facts.unreadable.concat();
+    assert!(says.ends_with("(a program uses too many)"), "{says}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use ledger::{Ledger, Reading, Sight};
 use model::{
-    BtfFacts, By, Detail, Facts, Holder, Kind, LinkFacts, MapFacts, Object, ObjectId, ObjectRef,
-    Pin, Process, ProgFacts, Reference,
+    Attachment, BtfFacts, By, Detail, Facts, Holder, IoUring, Kind, LinkFacts, MapFacts, Object,
+    ObjectId, ObjectRef, Pin, Process, ProgFacts, Reference, Socket,
 };
 
 /// Maps of the tests may be mapped (`BPF_F_MMAPABLE`).
@@ -16,8 +16,24 @@ pub fn map(id: u32, type_name: &str) -> Reading {
         type_name,
         Detail::Map(MapFacts {
             map_flags: MMAPABLE,
+            ..MapFacts::default()
         }),
     )
+}
+
+/// Each of its elements has a timer.
+pub fn map_with_timers(id: u32, type_name: &str) -> Reading {
+    let mut map = map(id, type_name);
+    if let Detail::Map(detail) = &mut map.facts.detail {
+        detail.has_timers = true;
+    }
+    map
+}
+
+pub fn prog_of(id: u32, type_name: &str) -> Reading {
+    let mut prog = prog(id);
+    prog.facts.type_name = type_name.into();
+    prog
 }
 
 pub fn prog(id: u32) -> Reading {
@@ -83,6 +99,59 @@ pub fn process(pid: u32, fds: &[u32]) -> Holder {
         fds: fds.to_vec(),
         ..Process::default()
     }))
+}
+
+/// Pids, and the one descriptor that each of them has.
+fn open_by(openers: &[(u32, u32)]) -> Vec<Process> {
+    let opener = |&(pid, fd): &(u32, u32)| match process(pid, &[fd]) {
+        Holder::Process(process) => *process,
+        other => unreachable!("{other:?}"),
+    };
+    openers.iter().map(opener).collect()
+}
+
+/// On a cgroup.
+pub fn attachment(target: &str) -> Holder {
+    Holder::Attachment(Box::new(Attachment {
+        target: target.into(),
+        attach_type: Some("cgroup_inet_ingress".into()),
+        ..Attachment::default()
+    }))
+}
+
+pub fn perf_event(target: &str, openers: &[(u32, u32)]) -> Holder {
+    Holder::Attachment(Box::new(Attachment {
+        target: target.into(),
+        attach_type: Some("perf_event".into()),
+        detach: None,
+        open_by: open_by(openers),
+    }))
+}
+
+pub fn socket(inode: u64, openers: &[(u32, u32)]) -> Holder {
+    Holder::Socket(Box::new(Socket {
+        inode: Some(inode),
+        netns: Some(4_026_531_840),
+        family: Some("unix".into()),
+        processes: openers.iter().map(|&(pid, _)| pid).collect(),
+        open_by: open_by(openers),
+    }))
+}
+
+pub fn io_uring(openers: &[(u32, u32)]) -> Holder {
+    Holder::IoUring(Box::new(IoUring {
+        pid: openers.first().map(|&(pid, _)| pid),
+        fd: openers.first().map(|&(_, fd)| fd),
+        open_by: open_by(openers),
+    }))
+}
+
+pub fn module(name: &str) -> Holder {
+    Holder::Module { name: name.into() }
+}
+
+pub fn kernel(what: &str) -> Holder {
+    Holder::Kernel { what: what.into() }
 }
 
 pub fn pin(path: &str) -> Holder {
@@ -179,7 +248,7 @@ pub fn get<'a>(ledger: &'a Ledger, text: &str) -> &'a Object {
     ledger.get(id(text)).expect("the object is in the ledger")
 }
 
-/// Holders in short: `4242[5,6]`, `/sys/fs/bpf/x`, `prog:5`.
+/// Holders in short: `4242[5,6]`, `/sys/fs/bpf/x`, `prog:5`, `socket#9`.
 pub fn short(holder: &Holder) -> String {
     match holder {
         Holder::Process(p) => {
@@ -188,6 +257,11 @@ pub fn short(holder: &Holder) -> String {
             format!("{}{tid}[{}]", p.pid, fds.join(","))
         }
         Holder::Pin(pin) => pin.path.clone(),
+        Holder::Attachment(a) => a.target.replacen(':', "#", 1),
+        Holder::Socket(s) => format!("socket#{}", s.inode.unwrap_or(0)),
+        Holder::IoUring(u) => format!("io_uring#{}", u.pid.unwrap_or(0)),
+        Holder::Module { name } => format!("module#{name}"),
+        Holder::Kernel { what } => format!("kernel#{what}"),
         other => {
             let (kind, object) = other.object().expect("an object");
             format!("{kind}:{}", object.id.map_or(0, |id| id))

@@ -2,9 +2,14 @@
 
 mod accounts;
 mod build;
+mod candidates;
 mod chains;
+mod diff;
+mod kernel_ends;
 mod properties;
 mod release;
+mod release_kernel;
+mod reopen;
 mod scale;
 mod states;
 mod totals;

@@ -6,7 +6,7 @@ use model::{By, Facts, Holder, Kind, Object, ObjectId, State};
 use proptest::prelude::*;
 use std::collections::HashSet;
 
-const BY: [By; 8] = [
+const BY: [By; 16] = [
     By::Fd,
     By::Mmap,
     By::Pin,
@@ -15,10 +15,30 @@ const BY: [By; 8] = [
     By::ProgArray,
     By::Link,
     By::BtfUser,
+    By::StructOps,
+    By::InFlight,
+    By::IoUring,
+    By::Attachment,
+    By::Socket,
+    By::MapEntry,
+    By::Timer,
+    By::Driver,
 ];
+
+/// None, or some of the processes that also hold objects themselves.
+fn any_openers() -> impl Strategy<Value = Vec<(u32, u32)>> {
+    prop::collection::vec((0..4u32, 0..6u32), 0..3)
+}
 
 fn any_holder() -> impl Strategy<Value = Holder> {
     prop_oneof![
+        (0..3u64, any_openers()).prop_map(|(inode, openers)| socket(inode, &openers)),
+        any_openers().prop_map(|openers| io_uring(&openers)),
+        (0..3u32, any_openers())
+            .prop_map(|(n, openers)| perf_event(&format!("perf:{n}"), &openers)),
+        (0..3u32).prop_map(|n| attachment(&format!("cgroup:{n}"))),
+        Just(module("m")),
+        Just(kernel("k")),
         (0..4u32, prop::collection::vec(0..6u32, 0..3)).prop_map(|(pid, fds)| process(pid, &fds)),
         (0..3u32).prop_map(|n| pin(&format!("/{n}"))),
         // Ids up to 9, of which only the first few exist.
@@ -37,7 +57,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
     );
     let count = prop_oneof![3 => Just(None), 1 => prop::option::of(0..9u64).prop_map(Some)];
     (
-        0..5usize,
+        0..8usize,
         0..7u32,
         references,
         count,
@@ -50,6 +70,9 @@ fn any_reading() -> impl Strategy<Value = Reading> {
                 1 => map(id, "hash_of_maps"),
                 2 => prog(id),
                 3 => link(id),
+                4 => map_with_timers(id, "hash"),
+                5 => map(id, "sockhash"),
+                6 => prog_of(id, "xdp"),
                 _ => btf(id, false),
             };
             for (by, count, holders) in references {
@@ -68,7 +91,7 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         })
 }
 
-fn any_pass() -> impl Strategy<Value = Vec<Reading>> {
+pub fn any_pass() -> impl Strategy<Value = Vec<Reading>> {
     prop::collection::vec(any_reading(), 0..16)
 }
 
@@ -91,6 +114,14 @@ fn key(holder: &Holder) -> String {
     text.split('[').next().unwrap_or_default().to_owned()
 }
 
+/// What is at the end of a chain that arrives at this holder.
+fn behind(holder: &Holder) -> Vec<String> {
+    match holder.open_by() {
+        [] => vec![key(holder)],
+        openers => openers.iter().map(|p| p.pid.to_string()).collect(),
+    }
+}
+
 /// Everything at the ends of the chains of an object, by a plain walk.
 fn ends(ledger: &Ledger, of: &Object) -> HashSet<String> {
     let mut seen = HashSet::new();
@@ -99,7 +130,7 @@ fn ends(ledger: &Ledger, of: &Object) -> HashSet<String> {
     while let Some(object) = open.pop() {
         for holder in holders(&object.facts) {
             match object_of(ledger, holder) {
-                None => drop(ends.insert(key(holder))),
+                None => ends.extend(behind(holder)),
                 Some(next) => {
                     if seen.insert(key(holder)) {
                         open.push(next);
@@ -174,9 +205,16 @@ proptest! {
                     prop_assert!(seen.insert(key(holder)), "twice: {:?}", holder);
                     if let Some(next) = object_of(&ledger, holder) {
                         below = next;
-                    } else {
-                        prop_assert_eq!(at, chain.len() - 1);
+                        continue;
                     }
+                    // Behind what processes have open comes one of them, and nothing else.
+                    let openers = behind(holder);
+                    match &chain[at + 1..] {
+                        [] => prop_assert!(openers.contains(&key(holder))),
+                        [opener] => prop_assert!(openers.contains(&key(opener))),
+                        _ => prop_assert!(false, "goes on: {:?}", chain),
+                    }
+                    break;
                 }
             }
             if !chains.cut {
@@ -215,12 +253,26 @@ proptest! {
     }
 }
 
-/// Each: which later object (beyond the last: which process), how often, whether shared.
-type Holders = Vec<(u32, u64, bool)>;
+/// Each: which later object (beyond the last: which process or attachment), how often.
+type Holders = Vec<(u32, u64, Sort)>;
+
+#[derive(Debug, Clone, Copy)]
+enum Sort {
+    Alone,
+    Shared,
+    Socket,
+    Attachment,
+}
 
 /// Objects that are held by later ones, pins and processes only, all explained.
 fn any_sound_pass() -> impl Strategy<Value = Vec<Reading>> {
-    let holders = prop::collection::vec((0..12u32, 1..3u64, any::<bool>()), 0..4);
+    let sort = prop::sample::select(vec![
+        Sort::Alone,
+        Sort::Shared,
+        Sort::Socket,
+        Sort::Attachment,
+    ]);
+    let holders = prop::collection::vec((0..12u32, 1..3u64, sort), 0..4);
     prop::collection::vec((0..3usize, holders), 1..12).prop_map(|objects| {
         let kinds: Vec<usize> = objects.iter().map(|o| o.0).collect();
         let build = |(at, (kind, holders)): (usize, (usize, Holders))| {
@@ -233,17 +285,24 @@ fn any_sound_pass() -> impl Strategy<Value = Vec<Reading>> {
             if holders.is_empty() {
                 reading = reading.pinned("/p");
             }
-            for (n, count, shared) in holders {
+            for (n, count, sort) in holders {
                 let later = id + 1 + n;
                 let first = process(n, &[1]);
-                reading = match kinds.get(later as usize) {
-                    Some(&kind) => {
+                reading = match (kinds.get(later as usize), sort) {
+                    (Some(&kind), _) => {
                         reading.held(By::Link, count, vec![object(Kind::ALL[kind], later)])
                     }
-                    None if shared => {
+                    (None, Sort::Alone) => reading.held(By::Fd, count, vec![first]),
+                    (None, Sort::Shared) => {
                         reading.held(By::Fd, count, vec![first, process(n + 1, &[1])])
                     }
-                    None => reading.held(By::Fd, count, vec![first]),
+                    (None, Sort::Socket) => {
+                        let socket = socket(n.into(), &[(n, 2), (n + 1, 2)]);
+                        reading.held(By::Socket, count, vec![first, socket])
+                    }
+                    (None, Sort::Attachment) => {
+                        reading.held(By::Attachment, count, vec![attachment(&format!("dev:{n}"))])
+                    }
                 };
             }
             reading
@@ -275,7 +334,7 @@ proptest! {
 }
 
 /// Every reference to a freed object is held only by what let go, by what was
-/// freed, or by a program array (which may have been emptied).
+/// freed, or by a map that may have been emptied.
 fn check_gone(
     ledger: &Ledger,
     plan: &ledger::ReleasePlan,
@@ -302,11 +361,11 @@ fn check_gone(
     prop_assert_eq!(object.unexplained, Some(0));
     for reference in &object.facts.references {
         for holder in reference.holders.iter().filter(|_| reference.count > 0) {
-            let gone = dropped.contains(&key(holder)) || freed.contains(&key(holder));
-            prop_assert!(
-                gone || reference.by == By::ProgArray,
-                "{id} is freed, but {holder:?} has it"
-            );
+            let gone = behind(holder)
+                .iter()
+                .all(|key| dropped.contains(key) || freed.contains(key));
+            let emptied = [By::ProgArray, By::Timer, By::MapEntry].contains(&reference.by);
+            prop_assert!(gone || emptied, "{id} is freed, but {holder:?} has it");
         }
     }
     Ok(())

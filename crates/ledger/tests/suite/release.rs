@@ -133,6 +133,18 @@ fn each_holder_has_its_own_words() {
             "close 1,200 fds (5, 6, 7, …) of agent (pid 4242), or end it",
         ),
         (By::Fd, process(1, &[5]), "close fd 5 of agent (pid 1)"),
+        (
+            By::Fd,
+            with_process(&[5], |p| (p.pid, p.unit) = (1, Some("a.service".into()))),
+            "close fd 5 of agent (pid 1)",
+        ),
+        (
+            By::Fd,
+            with_process(&[5], |p| {
+                (p.pid, p.comm, p.unit) = (1, "systemd".into(), Some("a.service".into()));
+            }),
+            "close fd 5 of systemd (pid 1) (systemctl stop a.service && systemctl clean --what=fdstore a.service)",
+        ),
         (By::Fd, process(4242, &[]), "end agent (pid 4242)"),
         (
             By::Fd,
@@ -173,7 +185,7 @@ fn each_holder_has_its_own_words() {
         (
             By::Pin,
             with_pin("/x", |p| p.enter_pid = Some(77)),
-            "nsenter -t 77 -m rm /x",
+            "rm /proc/77/root/x",
         ),
         (
             By::Pin,
@@ -188,7 +200,12 @@ fn each_holder_has_its_own_words() {
         (
             By::Pin,
             with_pin("(bpffs 0:43)/x", |_| {}),
-            "remove the pin '(bpffs 0:43)/x': lastref sees no process that has its bpffs mounted",
+            "remove the pin '(bpffs 0:43)/x': lastref sees no path that leads there",
+        ),
+        (
+            By::Pin,
+            with_pin("/x", |p| p.also = vec!["(bpffs 0:43)/y".into()]),
+            "rm /x, and remove the pin '(bpffs 0:43)/y': lastref sees no path that leads there",
         ),
     ];
     for (by, holder, action) in cases {
@@ -443,13 +460,14 @@ fn unexplained_and_out_of_sight_are_told_apart() {
     assert_eq!(
         settled.release_plan(id("map:1")).caveats,
         [
-            "1 reference to map:1 could not be explained, and may keep it. Not looked for yet: \
-          descriptors in flight over a socket or fixed in io_uring, AF_XDP sockets, struct_ops \
-          without a link."
+            "1 reference to map:1 could not be explained, and may keep it. It could be what lastref \
+             cannot list: a program that is just being loaded; a descriptor that an io_uring \
+             request in progress uses; a file of a process that just exited."
         ]
     );
     let sight = Sight {
         holders_out_of_sight: Some("a child pid namespace".into()),
+        ..Sight::default()
     };
     let dark = Ledger::close(readings(), &sight, None);
     assert_eq!(

@@ -117,3 +117,20 @@ fn a_dense_graph_costs_its_edges() {
     assert_eq!(plan.steps.len(), 300);
     assert_eq!(plan.steps[299].frees.len(), 600);
 }
+
+/// One program on 100,000 sockets, of which each of 10 processes has all.
+#[test]
+fn many_sockets_cost_no_more_than_their_descriptors() {
+    let mut program = prog_of(1, "socket_filter");
+    for inode in 0..100_000_u32 {
+        let openers: Vec<_> = (0..10).map(|pid| (pid, inode)).collect();
+        program = program.held(By::Socket, 1, vec![socket(inode.into(), &openers)]);
+    }
+    let readings = vec![map(2, "hash").prog(1), program];
+    let ledger = timed("close", || close(readings));
+    assert_eq!(get(&ledger, "map:2").kept_by.len(), 10);
+    assert_eq!(ledger.chains(id("map:2"), 10).chains.len(), 10);
+    let plan = timed("plan", || ledger.release_plan(id("map:2")));
+    assert_eq!(plan.steps.len(), 10);
+    assert_eq!(plan.steps[9].frees, [id("prog:1"), id("map:2")]);
+}

@@ -173,6 +173,7 @@ fn unknown_if_a_holder_is_not_known() {
 fn unknown_if_holders_are_out_of_sight() {
     let sight = Sight {
         holders_out_of_sight: Some("a child pid namespace".into()),
+        ..Sight::default()
     };
     let ledger = Ledger::close(
         vec![
@@ -184,6 +185,28 @@ fn unknown_if_holders_are_out_of_sight() {
     );
     assert_eq!(get(&ledger, "map:1").state, State::Unknown);
     assert_eq!(get(&ledger, "map:2").state, State::OrphanPin);
+}
+
+/// A socket that no process in sight has open: perhaps one outside has.
+#[test]
+fn a_socket_of_processes_out_of_sight_is_not_the_kernel_s() {
+    let readings = || {
+        let with = |inode, openers: &[(u32, u32)]| vec![socket(inode, openers)];
+        vec![
+            map(1, "xskmap").held(By::MapEntry, 1, with(7, &[])),
+            map(2, "xskmap").held(By::MapEntry, 1, with(8, &[(10, 3)])),
+        ]
+    };
+    let sight = Sight {
+        holders_out_of_sight: Some("a child pid namespace".into()),
+        processes_out_of_sight: true,
+        ..Sight::default()
+    };
+    let ledger = Ledger::close(readings(), &sight, None);
+    assert_eq!(get(&ledger, "map:1").unexplained, Some(0));
+    assert_eq!(get(&ledger, "map:1").state, State::Unknown);
+    assert_eq!(get(&ledger, "map:2").state, State::InUse);
+    states(readings(), &[("map:1", State::HeldByKernel)]);
 }
 
 /// More references than the count has are no hint of holders that are missing.

@@ -48,6 +48,7 @@ fn totals_are_kept_per_kind_and_state() {
 fn what_is_out_of_sight_is_summed_apart() {
     let sight = Sight {
         holders_out_of_sight: Some("x".into()),
+        ..Sight::default()
     };
     let ledger = Ledger::close(vec![map(1, "hash").fd(1, &[1]).counts(4)], &sight, None);
     let maps = Ledger::totals(ledger.objects()).kinds[0];

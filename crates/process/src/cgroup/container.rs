@@ -15,7 +15,10 @@ const PREFIXES: [(&str, &str); 6] = [
     ("libpod-", "podman"),
 ];
 
-/// The innermost container in a path.
+/// The innermost container in a path. Where one runs inside another (docker in
+/// docker, Kubernetes in docker), that is the one whose processes these are; the
+/// outer one can be read in the path. Its names stay unknown, as the files of the
+/// inner runtime are inside the outer container.
 pub(super) fn find(components: &[&str]) -> Option<Container> {
     (0..components.len()).rev().find_map(|index| {
         let (runtime, id) = identify(components, index)?;
@@ -80,12 +83,12 @@ pub(super) fn identify(
     // `/docker/ID`, `/kubepods/burstable/podUID/ID`, or a folder that somebody
     // chose (`docker run --cgroup-parent`).
     if is_full_id(name) {
-        let runtime = if parent == Some("docker") {
-            Some("docker")
-        } else {
-            None
+        return match parent {
+            Some("docker") => Some((Some("docker"), name.to_owned())),
+            // A pod of podman: its containers are below, and conmon beside them.
+            Some("libpod_parent") => None,
+            _ => Some((None, name.to_owned())),
         };
-        return Some((runtime, name.to_owned()));
     }
     machine(name, components.get(index + 1).copied())
 }

@@ -124,7 +124,51 @@ fn containers_by_path() {
             "0123456789abcdef0123456789abcdef-3456789012",
             false,
         ),
-        // Kubernetes in docker: the innermost.
+        // cri-dockerd, podman's pods, ctr, LXD and Incus, Proxmox, rootless docker, a runner's own parent.
+        (
+            "/kubepods.slice/kubepods-podU_ID.slice/docker-ID.scope",
+            "docker",
+            "ID",
+            true,
+        ),
+        (
+            "/machine.slice/machine-libpod_pod_ID.slice/libpod-ID.scope/container",
+            "podman",
+            "ID",
+            false,
+        ),
+        ("/libpod_parent/ID/libpod-ID", "podman", "ID", false),
+        ("/k8s.io/ID", "", "ID", false),
+        (
+            "/lxc.payload.user_web/docker.slice",
+            "lxc",
+            "user_web",
+            false,
+        ),
+        ("/lxc/101/ns/init.scope", "lxc", "101", false),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-ID.scope",
+            "docker",
+            "ID",
+            false,
+        ),
+        ("/actions_job/ID", "", "ID", false),
+        // A name for systemd, docker with cgroupfs.
+        (
+            "/system.slice/docker.service/system.slice:docker:ID",
+            "docker",
+            "ID",
+            false,
+        ),
+        // Docker in docker, in LXC; Kubernetes in docker: the innermost.
+        (
+            "/system.slice/docker-0000000000000000000000000000000000000000000000000000000000000000.scope/docker/ID",
+            "docker",
+            "ID",
+            false,
+        ),
+        ("/lxc.payload.web/docker/ID", "docker", "ID", false),
+        ("/kubelet/kubepods/besteffort/podUID/ID", "", "ID", true),
         (
             "/docker/ab/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-podU_ID.slice/cri-containerd-ID.scope",
             "containerd",
@@ -165,6 +209,11 @@ fn not_containers() {
         "/system.slice/docker.service",
         "/machine.slice/libpod-conmon-ID.scope",
         "/system.slice/crio-conmon-ID.scope",
+        "/kubepods.slice/kubepods-podU_ID.slice/crio-conmon-ID.scope",
+        "/libpod_parent/ID/conmon",
+        "/machine.slice/machine-libpod_pod_ID.slice",
+        "/default/admin",
+        "/system.slice/containerd.service",
         "/lxc.monitor.web",
         "/lxc",
         r"/machine.slice/machine-qemu\x2d1\x2dvm.scope/libvirt/vcpu0",

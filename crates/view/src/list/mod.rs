@@ -1,7 +1,6 @@
 //! `lastref ls`.
 
 mod columns;
-pub(crate) mod fold;
 mod order;
 mod rows;
 mod totals;
@@ -40,6 +39,17 @@ pub struct ListOptions {
     pub filtered: bool,
 }
 
+/// Writes the table alone, without totals.
+pub(crate) fn table<W: Write>(
+    screen: &mut Screen<'_, W>,
+    objects: &[&Object],
+    options: ListOptions,
+) -> io::Result<()> {
+    let (rows, grouped) = rows::rows(objects, options);
+    let several = rows.iter().any(|row| row.objects.len() > 1);
+    columns::write(screen, &rows, grouped && several)
+}
+
 /// Writes the list, its totals, what could not be seen, and the sweep.
 pub fn list(
     report: &ListReport,
@@ -63,8 +73,7 @@ pub fn list(
         };
         screen.line(&[plain(text)])?;
     } else {
-        let (rows, grouped) = rows::rows(&objects, *options);
-        columns::write(screen, &rows, grouped)?;
+        table(screen, &objects, *options)?;
         screen.blank()?;
         totals::write(screen, &objects, report.snapshot.passes)?;
     }

@@ -1,9 +1,9 @@
 //! Objects as lines: one each, or one for all that are alike.
 
 use super::order::{Rank, Sort};
-use super::{Grouping, ListOptions, fold};
+use super::{Grouping, ListOptions};
 use crate::words::has_account;
-use model::{Detail, Holder, Kind, Object, State};
+use model::{Detail, Holder, Kind, Object, State, fold_paths};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -205,7 +205,7 @@ fn by_pins(objects: Vec<&Object>) -> Vec<Vec<&Object>> {
         return vec![objects];
     }
     let mut pins: Vec<Vec<String>> = vec![vec![]; objects.len()];
-    for (pattern, at) in fold::fold(&paths).into_iter().zip(owner) {
+    for (pattern, at) in fold_paths(&paths).into_iter().zip(owner) {
         pins[at].push(pattern);
     }
     let mut alike: HashMap<Vec<String>, usize> = HashMap::new();

@@ -1,13 +1,15 @@
 //! `lastref why`.
 
 mod account;
+mod bundle;
+mod crowd;
 mod head;
+mod holder;
 mod release;
 
 use crate::screen::{Paint, Screen, Span, plain, safe};
 use crate::{Style, footer, units, words};
 use model::{Holder, WhyReport};
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 /// Chains that are shown before the rest is only counted.
@@ -33,7 +35,8 @@ pub fn why(report: &WhyReport, style: &Style, out: &mut impl Write) -> io::Resul
 }
 
 /// Each chain on a line: `map:17 ← prog:5 on_exec ← link:3 ← pin /sys/fs/bpf/x`.
-/// Chains that differ only in which of several processes of a name they end share one.
+/// Chains that differ only in which of several processes of a name they end share one, and
+/// so do those that differ only in a socket.
 fn chains<W: Write>(screen: &mut Screen<'_, W>, report: &WhyReport) -> io::Result<()> {
     if report.chains.is_empty() {
         return Ok(());
@@ -41,10 +44,16 @@ fn chains<W: Write>(screen: &mut Screen<'_, W>, report: &WhyReport) -> io::Resul
     screen.heading("kept by")?;
     let facts = &report.object.facts;
     let start = words::id(facts.kind, facts.id);
-    let bundles = bundles(&report.chains);
+    let bundles = bundle::bundles(&report.chains);
     for bundle in bundles.iter().take(CHAINS) {
         let mut phrases: Vec<Span> = vec![plain(start.clone())];
-        phrases.extend(bundle.way.iter().map(|holder| plain(holder_words(holder))));
+        let way = bundle.way.iter().enumerate();
+        phrases.extend(way.map(|(at, holder)| match holder {
+            Holder::Socket(socket) if at == 0 && bundle.alike > 1 => {
+                plain(crowd::sockets(&units::count(bundle.alike), socket))
+            }
+            other => plain(holder_words(other)),
+        }));
         if let Some(end) = bundle.end {
             let text = match (end, &bundle.pids[..]) {
                 (Holder::Process(process), [_, _, ..]) => {
@@ -67,38 +76,6 @@ fn chains<W: Write>(screen: &mut Screen<'_, W>, report: &WhyReport) -> io::Resul
     screen.line(&[(note, Paint::Dim)])
 }
 
-/// Chains that are the same up to their end, and end in processes of one name.
-struct Bundle<'a> {
-    way: &'a [Holder],
-    end: Option<&'a Holder>,
-    /// Of the processes at the end.
-    pids: Vec<u32>,
-}
-
-fn bundles(chains: &[Vec<Holder>]) -> Vec<Bundle<'_>> {
-    let mut places: HashMap<(&[Holder], &str), usize> = HashMap::new();
-    let mut bundles: Vec<Bundle<'_>> = vec![];
-    for chain in chains {
-        let (end, way) = match chain.split_last() {
-            Some((end, way)) => (Some(end), way),
-            None => (None, &chain[..]),
-        };
-        let mut pids = vec![];
-        if let Some(Holder::Process(process)) = end
-            && process.tid.is_none()
-        {
-            let at = *places.entry((way, &*process.comm)).or_insert(bundles.len());
-            if let Some(bundle) = bundles.get_mut(at) {
-                bundle.pids.push(process.pid);
-                continue;
-            }
-            pids.push(process.pid);
-        }
-        bundles.push(Bundle { way, end, pids });
-    }
-    bundles
-}
-
 fn holder_words(holder: &Holder) -> String {
     match holder {
         Holder::Process(process) => words::process_long(process),
@@ -107,5 +84,6 @@ fn holder_words(holder: &Holder) -> String {
             let kind = holder.object().map_or(model::Kind::Map, |(kind, _)| kind);
             words::object(kind, o)
         }
+        other => words::kernel_holder(other),
     }
 }

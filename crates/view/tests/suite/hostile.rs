@@ -1,10 +1,11 @@
 //! Whatever the names are: no line is wider than asked for, and no control
 //! character comes out.
 
-use crate::world;
+use crate::{screen, world};
 use model::{
-    By, CannotSee, Container, Detail, Facts, Holder, Kind, LinkFacts, ListReport, MapFacts, Object,
-    ObjectId, ObjectRef, Pin, Process, ProgFacts, Reference, ReleaseStep, State, WhyReport,
+    Attachment, Before, By, CannotSee, Change, Container, Detail, DiffReport, DiffTotals, Facts,
+    Growth, GrowthOf, Holder, IoUring, Kind, LinkFacts, ListReport, MapFacts, Object, ObjectId,
+    ObjectRef, Pin, Process, ProgFacts, Reference, ReleaseStep, Socket, State, WhyReport,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -99,9 +100,63 @@ fn holder() -> BoxedStrategy<Holder> {
     let object = (kind(), option::of(any::<u32>()), name())
         .prop_map(|(kind, id, name)| Holder::from_object(kind, ObjectRef { id, name }));
     prop_oneof![
-        process().prop_map(|p| Holder::Process(Box::new(p))),
-        pin,
-        object
+        3 => process().prop_map(|p| Holder::Process(Box::new(p))),
+        2 => pin,
+        2 => object,
+        3 => in_the_kernel(),
+    ]
+    .boxed()
+}
+
+fn in_the_kernel() -> BoxedStrategy<Holder> {
+    let target = prop_oneof![
+        name(),
+        name().prop_map(|name| format!("cgroup:/{name}")),
+        name().prop_map(|name| format!("dev:{name}@netns:4026531840")),
+    ];
+    let attach_type = option::of(prop_oneof![name(), Just("perf_event".to_owned())]);
+    let attachment = (
+        target,
+        attach_type,
+        option::of(text()),
+        vec(process(), 0..3),
+    )
+        .prop_map(|(target, attach_type, detach, open_by)| {
+            Holder::Attachment(Box::new(Attachment {
+                target,
+                attach_type,
+                detach,
+                open_by,
+            }))
+        });
+    let socket = (
+        option::of(any::<u64>()),
+        option::of(any::<u64>()),
+        option::of(name()),
+        vec(any::<u32>(), 0..12),
+        vec(process(), 0..12),
+    )
+        .prop_map(|(inode, netns, family, processes, open_by)| {
+            Holder::Socket(Box::new(Socket {
+                inode,
+                netns,
+                family,
+                processes,
+                open_by,
+            }))
+        });
+    let ring = (
+        option::of(any::<u32>()),
+        option::of(any::<u32>()),
+        vec(process(), 0..3),
+    )
+        .prop_map(|(pid, fd, open_by)| Holder::IoUring(Box::new(IoUring { pid, fd, open_by })));
+    prop_oneof![
+        attachment,
+        socket,
+        ring,
+        name().prop_map(|name| Holder::Module { name }),
+        text().prop_map(|what| Holder::Kernel { what }),
     ]
     .boxed()
 }
@@ -119,6 +174,15 @@ fn reference() -> BoxedStrategy<Reference> {
         By::StructOps,
         By::BtfUser,
         By::Target,
+        By::InFlight,
+        By::IoUring,
+        By::Attachment,
+        By::Socket,
+        By::MapEntry,
+        By::Timer,
+        By::Token,
+        By::Module,
+        By::Driver,
     ]);
     (by, any::<u64>(), vec(holder(), 0..4))
         .prop_map(|(by, count, holders)| Reference { by, count, holders })
@@ -127,7 +191,10 @@ fn reference() -> BoxedStrategy<Reference> {
 
 fn detail() -> BoxedStrategy<Detail> {
     prop_oneof![
-        any::<u32>().prop_map(|map_flags| Detail::Map(MapFacts { map_flags })),
+        (any::<u32>(), any::<bool>()).prop_map(|(map_flags, has_timers)| Detail::Map(MapFacts {
+            map_flags,
+            has_timers
+        })),
         (name(), vec(any::<u32>(), 0..30), any::<bool>()).prop_map(|(tag, maps, attached)| {
             Detail::Prog(ProgFacts {
                 tag,
@@ -269,8 +336,7 @@ fn why_report() -> BoxedStrategy<WhyReport> {
 }
 
 /// Every line fits, by either way of measuring, and holds nothing that moves a cursor.
-fn check(bytes: &[u8], width: usize) -> Result<(), TestCaseError> {
-    let text = std::str::from_utf8(bytes).expect("the output is UTF-8");
+fn check(text: &str, width: usize) -> Result<(), TestCaseError> {
     prop_assert!(text.ends_with('\n'));
     for line in text.lines() {
         let columns = line.width();
@@ -285,6 +351,113 @@ fn check(bytes: &[u8], width: usize) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+fn growth() -> BoxedStrategy<Growth> {
+    let names = (
+        kind(),
+        name(),
+        name(),
+        option::of(name()),
+        option::of(name()),
+    );
+    let references = option::of((any::<u32>(), reference()));
+    let numbers = (any::<u64>(), any::<u64>(), any::<u64>());
+    (names, option::of(holder()), references, numbers)
+        .prop_map(|(names, holder, references, numbers)| Growth {
+            of: match references {
+                Some(_) => GrowthOf::References,
+                None => GrowthOf::Objects,
+            },
+            kind: names.0,
+            name: names.1,
+            type_name: names.2,
+            tag: names.3,
+            object: references.as_ref().map(|(id, _)| ObjectId {
+                kind: names.0,
+                id: *id,
+            }),
+            by: references.map(|(_, r)| r.by),
+            holder,
+            holders: numbers.0,
+            pattern: names.4,
+            before: numbers.1,
+            after: numbers.2,
+            ids: vec![],
+        })
+        .boxed()
+}
+
+fn change() -> BoxedStrategy<Change> {
+    let references = || vec(reference(), 0..4);
+    (object(), object(), references(), references())
+        .prop_map(|(object, old, came, went)| Change {
+            object,
+            before: Before {
+                refcnt: old.facts.refcnt,
+                usercnt: old.facts.usercnt,
+                explained: old.explained,
+                unexplained: old.unexplained,
+                settled: old.settled,
+                state: old.state,
+                memory_bytes: old.facts.memory_bytes,
+                entries: old.facts.entries,
+                attached: Some(old.settled),
+                detached: None,
+            },
+            came,
+            went,
+        })
+        .boxed()
+}
+
+fn diff_report() -> BoxedStrategy<DiffReport> {
+    let totals = any::<[u64; 12]>().prop_map(|n| DiffTotals {
+        objects_before: n[0],
+        objects_after: n[1],
+        references_before: n[2],
+        references_after: n[3],
+        memory_bytes_before: n[4],
+        memory_bytes_after: n[5],
+        appeared: n[6],
+        vanished: n[7],
+        changed: n[8],
+        grown: n[9],
+        new_orphans: n[10],
+        new_unexplained: n[11],
+    });
+    let ids = || {
+        vec(
+            (kind(), any::<u32>()).prop_map(|(kind, id)| ObjectId { kind, id }),
+            0..6,
+        )
+    };
+    (
+        (snapshot(), snapshot(), any::<bool>()),
+        (
+            vec(object(), 0..4),
+            vec(object(), 0..4),
+            vec(change(), 0..6),
+        ),
+        vec(growth(), 0..6),
+        (ids(), ids(), totals),
+    )
+        .prop_map(
+            |(sweeps, objects, growth, (orphans, unexplained, totals))| DiffReport {
+                schema: DiffReport::SCHEMA.into(),
+                before: sweeps.0,
+                after: sweeps.1,
+                same_boot: sweeps.2,
+                appeared: objects.0,
+                vanished: objects.1,
+                changed: objects.2,
+                growth,
+                orphans,
+                unexplained,
+                totals,
+            },
+        )
+        .boxed()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -297,34 +470,47 @@ proptest! {
         sort in option::of(prop::sample::select(Sort::ALL.to_vec())),
         show_own in any::<bool>(),
     ) {
-        let report = ListReport { schema: ListReport::SCHEMA.into(), snapshot, objects };
+        let report = ListReport {
+            schema: ListReport::SCHEMA.into(),
+            snapshot,
+            filters: vec![],
+            objects,
+        };
         let options = ListOptions {
             grouped: if grouped { Grouping::Always } else { Grouping::Never },
             sort,
             show_own,
             filtered: false,
         };
-        let mut out = vec![];
-        view::list(&report, &options, &Style { width, colour: false }, &mut out).expect("written");
-        check(&out, width)?;
+        check(&screen::list(&report, options, width), width)?;
+    }
+
+    #[test]
+    fn the_difference_holds_the_width(
+        report in diff_report(),
+        width in Style::NARROWEST..=200,
+        grouped in any::<bool>(),
+    ) {
+        let options = ListOptions {
+            grouped: if grouped { Grouping::Auto } else { Grouping::Never },
+            ..ListOptions::default()
+        };
+        check(&screen::diff(&report, options, width), width)?;
     }
 
     #[test]
     fn the_account_holds_the_width(report in why_report(), width in Style::NARROWEST..=200) {
-        let mut out = vec![];
-        view::why(&report, &Style { width, colour: false }, &mut out).expect("written");
-        check(&out, width)?;
+        check(&screen::why(&report, width), width)?;
     }
 
     #[test]
     fn colour_adds_codes_and_nothing_else(report in why_report(), width in Style::NARROWEST..=200) {
-        let (mut with, mut without) = (vec![], vec![]);
+        let mut with = vec![];
         view::why(&report, &Style { width, colour: true }, &mut with).expect("written");
-        view::why(&report, &Style { width, colour: false }, &mut without).expect("written");
         let mut text = String::from_utf8(with).expect("UTF-8");
         for code in ["\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[36m"] {
             text = text.replace(code, "");
         }
-        prop_assert_eq!(text, String::from_utf8(without).expect("UTF-8"));
+        prop_assert_eq!(text, screen::why(&report, width));
     }
 }

@@ -1,28 +1,14 @@
 //! `lastref ls`, as it looks.
 
+use crate::screen::{list, table};
 use crate::world;
-use model::{Kind, ListReport, State};
+use model::{Kind, State};
 use std::time::Duration;
-use view::{Grouping, ListOptions, Sort, Style};
-
-fn screen(report: &ListReport, options: ListOptions, width: usize) -> String {
-    let mut out = vec![];
-    let style = Style {
-        width,
-        colour: false,
-    };
-    view::list(report, &options, &style, &mut out).expect("written");
-    String::from_utf8(out).expect("UTF-8")
-}
-
-fn table(report: &ListReport, options: ListOptions, width: usize) -> String {
-    let text = screen(report, options, width);
-    text.split("\n\n").next().expect("a table").to_owned() + "\n"
-}
+use view::{Grouping, ListOptions, Sort};
 
 #[test]
 fn a_few_objects_at_160_columns() {
-    let text = screen(&world::small(), ListOptions::default(), 160);
+    let text = list(&world::small(), ListOptions::default(), 160);
     assert_eq!(
         text,
         r"OBJECT  TYPE        NAME                    REFS  UNEXPL    MEMORY  STATE           CHARGED TO          HELD BY
@@ -50,7 +36,7 @@ sweep        3 passes in 4 ms, also walked mappings; kernel 6.18.44, 2026-11-24T
 
 #[test]
 fn a_few_objects_at_80_columns() {
-    let text = screen(&world::small(), ListOptions::default(), 80);
+    let text = list(&world::small(), ListOptions::default(), 80);
     assert_eq!(
         text,
         r"OBJECT  NAME          REFS  ?    MEMORY  STATE           HELD BY
@@ -101,7 +87,7 @@ btf:1   vmlinux       -  -  in-use
 
 #[test]
 fn many_alike_share_a_line() {
-    let text = screen(&world::node(220), ListOptions::default(), 100);
+    let text = list(&world::node(220), ListOptions::default(), 100);
     assert_eq!(
         text,
         r"OBJECT     TYPE      NAME          REFS  UNEXPL     MEMORY  STATE           HELD BY
@@ -183,14 +169,14 @@ fn an_empty_list_says_so() {
     let mut report = world::small();
     report.objects.retain(|object| object.facts.own);
     let options = ListOptions::default();
-    assert!(screen(&report, options, 80).starts_with("no BPF objects in sight\ncannot see"));
+    assert!(list(&report, options, 80).starts_with("no BPF objects in sight\ncannot see"));
     report.snapshot.cannot_see.clear();
-    assert!(screen(&report, options, 80).starts_with("no BPF objects on this host\nsweep"));
+    assert!(list(&report, options, 80).starts_with("no BPF objects on this host\nsweep"));
     let filtered = ListOptions {
         filtered: true,
         ..options
     };
-    assert!(screen(&report, filtered, 80).starts_with("no BPF objects match\nsweep"));
+    assert!(list(&report, filtered, 80).starts_with("no BPF objects match\nsweep"));
 }
 
 /// How long this thread has run.
@@ -213,7 +199,7 @@ fn three_thousand_objects_take_no_time() {
         // Processor time, and the best of three: the machine may have else to do.
         let best = (0..3).map(|_| {
             let start = on_cpu();
-            screen(&report, options, 160);
+            list(&report, options, 160);
             on_cpu().saturating_sub(start)
         });
         let best = best.min().expect("three");

@@ -1,7 +1,11 @@
 //! The screens, as a user sees them.
 
+mod diff;
 mod hostile;
+mod kernel;
+mod kernel_world;
 mod list;
 mod paste;
+mod screen;
 mod why;
 mod world;

@@ -1,12 +1,11 @@
 //! A command that is broken over several lines means the same when it is pasted:
 //! bash reads it and says what it got.
 
-use crate::world;
+use crate::{screen, world};
 use model::ReleaseStep;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::process::Command;
-use view::Style;
 
 /// Any bytes that may stand in a path. A name that itself spells `\xNN` is the one
 /// thing that [`model::decode`] does not carry without loss.
@@ -23,13 +22,7 @@ fn printed(action: &str, width: usize) -> String {
         action: action.into(),
         ..report.to_release[0].clone()
     }];
-    let mut out = vec![];
-    let style = Style {
-        width,
-        colour: false,
-    };
-    view::why(&report, &style, &mut out).expect("written");
-    let text = String::from_utf8(out).expect("UTF-8");
+    let text = screen::why(&report, width);
     let (_, after) = text.split_once("to let it go\n  1. ").expect("the step");
     let (command, _) = after.split_once("\n     frees").expect("its end");
     command.into()

@@ -249,6 +249,7 @@ pub fn small() -> ListReport {
     ListReport {
         schema: ListReport::SCHEMA.into(),
         snapshot,
+        filters: vec![],
         objects: vec![
             conn_events(),
             jump,
@@ -354,8 +355,8 @@ pub fn why_conn_events() -> WhyReport {
         to_release: vec![
             ReleaseStep {
                 holder: pin(path),
-                action: "nsenter -t 77 -m rm /sys/fs/bpf/tetragon/conn_events \
-                         /sys/fs/bpf/tetragon/conn_events.old"
+                action: "rm /proc/77/root/sys/fs/bpf/tetragon/conn_events \
+                         /proc/77/root/sys/fs/bpf/tetragon/conn_events.old"
                     .into(),
                 frees: vec![],
                 bytes: 0,

@@ -31,12 +31,12 @@ static __always_inline long write_calibration(struct seq_file *seq, struct task_
 	return write_row(seq, r);
 }
 
-/* The table holds one reference on the file, and the iterator another. */
-static __always_inline bool is_shared(struct file *file)
+/* References on the file without the iterator's own. One is the table's. */
+static __always_inline u64 refs_of(struct file *file)
 {
 	if (bpf_core_field_exists(file->f_ref))
-		return file->f_ref.refcnt.counter != 1;
-	return file->f_count.counter != 2;
+		return file->f_ref.refcnt.counter;
+	return file->f_count.counter - 1;
 }
 
 SEC("iter/task_file")
@@ -61,24 +61,22 @@ int files(struct bpf_iter__task_file *ctx)
 
 	err = write_task(seq, task);
 	if (kind == ROW_ITER_FILE) {
-		struct seq_file *open = file->private_data;
-		void *private = BPF_CORE_READ(open, private);
 		struct row_iter_file i = {};
 
 		i.row.kind = kind;
 		i.row.size = sizeof(i);
 		i.row.n = ctx->fd;
 		i.file = (u64)file;
-		i.prog = (u64)BPF_CORE_READ(container_of(private, struct bpf_iter_priv_data, target_private), prog);
-		bpf_probe_read_kernel(&i.map, sizeof(i.map), private);
+		read_iterator(file->private_data, &i.prog, &i.map);
 		err |= write_row(seq, i);
 	} else {
 		r.row.kind = kind;
 		r.row.n = ctx->fd;
 		r.object = (u64)file->private_data;
 		if (kind == ROW_BTF_FILE)
-			err |= write_btf(seq, file->private_data);
-		if (is_shared(file)) {
+			err |= write_btf(seq, BPF_CORE_READ(file, private_data));
+		r.refs = refs_of(file);
+		if (r.refs != 1) {
 			r.row.size = sizeof(r);
 			r.file = (u64)file;
 			err |= bpf_seq_write(seq, &r, sizeof(r));

@@ -13,14 +13,14 @@ struct file_ops {
 	 * (bpf_link_fops_poll), with the same release function. 0: not learned.
 	 */
 	u64 link_release;
+	u64 socket, perf, uring; /* carriers; 0: none of ours could be made */
 	u32 level; /* of our pid namespace: pids are written as it sees them */
 };
 extern struct file_ops file_ops;
 
-static __always_inline u32 bpf_file_kind(struct file *file)
+/* By its table of operations; 0: none of BPF's, or that of a link that can be polled. */
+static __always_inline u32 kind_of_table(u64 f_op)
 {
-	u64 f_op = (u64)file->f_op;
-
 	if (f_op == file_ops.map)
 		return ROW_MAP_FILE;
 	if (f_op == file_ops.prog)
@@ -31,9 +31,27 @@ static __always_inline u32 bpf_file_kind(struct file *file)
 		return ROW_BTF_FILE;
 	if (f_op == file_ops.iter)
 		return ROW_ITER_FILE;
-	if (file_ops.link_release && (u64)file->f_op->release == file_ops.link_release)
-		return ROW_LINK_FILE;
 	return 0;
+}
+
+static __always_inline u32 kind_of_release(u64 release)
+{
+	return file_ops.link_release && release == file_ops.link_release ? ROW_LINK_FILE : 0;
+}
+
+/* Of a file that an iterator holds; others are read by bpf_probe_read_kernel(). */
+static __always_inline u32 bpf_file_kind(struct file *file)
+{
+	return kind_of_table((u64)file->f_op) ?: kind_of_release((u64)file->f_op->release);
+}
+
+/* The program that an open iterator runs, and the first word of its private data. */
+static __always_inline void read_iterator(struct seq_file *open, u64 *prog, u64 *map)
+{
+	void *private = BPF_CORE_READ(open, private);
+
+	*prog = (u64)BPF_CORE_READ(container_of(private, struct bpf_iter_priv_data, target_private), prog);
+	bpf_probe_read_kernel(map, sizeof(*map), private);
 }
 
 static __always_inline u32 pid_in_our_namespace(struct task_struct *task)
@@ -47,6 +65,14 @@ static __always_inline u32 pid_in_our_namespace(struct task_struct *task)
 			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
 				      file_ops.level * bpf_core_type_size(struct upid));
 	return nr;
+}
+
+/* Before v5.11 the iterator itself held a reference on the table that it walks. */
+static __always_inline bool is_shared_table(struct files_struct *files)
+{
+	struct bpf_iter_seq_task_file_info *info = NULL;
+
+	return files->count.counter > (bpf_core_field_exists(info->files) ? 2 : 1);
 }
 
 /* Names the task, unless the row before was its too. */
@@ -64,7 +90,7 @@ static __always_inline long write_task(struct seq_file *seq, struct task_struct 
 	r.files = (u64)task->files;
 	r.tid = pid_in_our_namespace(task);
 	/* A main thread that has exited has no table (exit_files): what its threads share was the process's. */
-	r.shared = task->files->count.counter > 1;
+	r.shared = is_shared_table(task->files);
 	r.own_table = task != leader && leader->files && task->files != leader->files;
 	return write_row(seq, r);
 }

@@ -4,10 +4,14 @@
 //! fork, `SCM_RIGHTS`, `pidfd_getfd`). Nearly all files have one descriptor only;
 //! the walk sees that in the file's own count, and these are not looked up again.
 
+mod tables;
+
 use crate::error::Error;
 use crate::rows::{Addr, Row, Rows, types};
 use crate::walks::{Walk, Walks};
 use rustc_hash::FxHashMap;
+
+pub(crate) use tables::Tables;
 
 /// A descriptor table, of one process or more (`CLONE_FILES`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,16 @@ pub struct SharedFile {
     pub object: Addr,
     /// Where it stands: index of the table, and descriptor.
     pub at: Vec<(u32, u32)>,
+    /// Its own references: of these places, of mappings, of messages in flight, of rings, and of
+    /// calls that use it at the moment (`fdget` in a process with threads).
+    pub refs: u64,
+}
+
+impl SharedFile {
+    /// Something that is no descriptor had it when the walk came by.
+    pub fn is_elsewhere(&self) -> bool {
+        self.refs > self.at.len() as u64
+    }
 }
 
 /// An open iterator file.
@@ -67,10 +81,7 @@ impl Walks {
 #[derive(Default)]
 struct Reader {
     files: Files,
-    /// Tables by address; a table is seen once for each task that has it.
-    by_address: FxHashMap<u64, u32>,
-    /// The table that rows belong to; none while a table is seen again.
-    now: Option<u32>,
+    tables: Tables,
     /// Where in that table the descriptors on an object are gathered.
     places: FxHashMap<Addr, usize>,
     /// The place of the row before: the next is often on the same object.
@@ -102,20 +113,21 @@ impl Reader {
 
     #[inline]
     fn file(&mut self, row: &Row<'_>) {
-        let Some(now) = self.now else { return };
+        let Some(now) = self.tables.now() else {
+            return;
+        };
         let file: types::row_file = row.as_type();
         let object = Addr(file.object);
         let fd = file.row.n;
         if file.file != 0 {
-            self.files
-                .shared
-                .entry(Addr(file.file))
-                .or_insert_with(|| SharedFile {
-                    object,
-                    at: Vec::with_capacity(1),
-                })
-                .at
-                .push((now, fd));
+            let shared = self.files.shared.entry(Addr(file.file));
+            let shared = shared.or_insert_with(|| SharedFile {
+                object,
+                at: Vec::with_capacity(1),
+                refs: 0,
+            });
+            shared.at.push((now, fd));
+            shared.refs = file.refs;
             return;
         }
         let place = match self.last {
@@ -137,7 +149,9 @@ impl Reader {
     }
 
     fn iter_file(&mut self, row: &Row<'_>) {
-        let Some(now) = self.now else { return };
+        let Some(now) = self.tables.now() else {
+            return;
+        };
         let file: types::row_iter_file = row.as_type();
         self.files
             .iters
@@ -154,33 +168,7 @@ impl Reader {
     fn task(&mut self, task: &types::row_task) {
         self.places.clear();
         self.last = None;
-        let pid = task.row.n;
-        // An address alone proves nothing: a process that exits makes room for the next.
-        let seen = self
-            .by_address
-            .get(&task.files)
-            .filter(|_| task.shared != 0);
-        if let Some(&seen) = seen {
-            // Threads of a process whose main thread is gone show one table again and
-            // again; a process with CLONE_FILES is one more holder of all that is in it.
-            let table = &mut self.files.tables[seen as usize];
-            if table.pid != pid && !table.also.contains(&pid) {
-                table.also.push(pid);
-            }
-            self.now = None;
-            return;
-        }
-        let index = self.files.tables.len() as u32;
-        if task.shared != 0 {
-            self.by_address.insert(task.files, index);
-        }
-        self.files.tables.push(Table {
-            pid,
-            tid: (task.own_table != 0).then_some(task.tid),
-            also: Vec::new(),
-            unshared: Vec::new(),
-        });
-        self.now = Some(index);
+        self.tables.task(task, &mut self.files.tables);
     }
 }
 
@@ -214,10 +202,11 @@ mod tests {
     }
 
     fn file(fd: u32, object: u64, file: u64) -> Vec<u8> {
-        let size = if file == 0 { 16 } else { 24 };
+        let size = if file == 0 { 16 } else { 32 };
         let mut row = types::row_file {
             object,
             file,
+            refs: 2,
             ..Default::default()
         };
         row.row = types::row {
@@ -250,13 +239,12 @@ mod tests {
 
     #[test]
     fn a_shared_file_is_one_with_two_places() {
-        let files = read(&[
-            task(7, 7, 1),
-            file(3, 100, 9),
-            task(8, 8, 2),
-            file(5, 100, 9),
-        ]);
-        assert_eq!(files.shared[&Addr(9)].at, [(0, 3), (1, 5)]);
+        let first = [task(7, 7, 1), file(3, 100, 9)];
+        assert!(read(&first).shared[&Addr(9)].is_elsewhere());
+        let files = read(&[&first[..], &[task(8, 8, 2), file(5, 100, 9)]].concat());
+        let shared = &files.shared[&Addr(9)];
+        assert_eq!(shared.at, [(0, 3), (1, 5)]);
+        assert!(!shared.is_elsewhere());
     }
 
     #[test]

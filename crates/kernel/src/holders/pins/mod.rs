@@ -7,7 +7,7 @@
 
 use crate::error::Error;
 use crate::rows::{Addr, types};
-use crate::walks::{Walk, Walks};
+use crate::walks::{Walk, Walks, until_whole};
 use model::decode;
 use rustc_hash::FxHashMap;
 
@@ -20,7 +20,8 @@ pub struct PinnedInode {
     pub device: (u32, u32),
     /// Inode number, as stat(2) tells it.
     pub ino: u64,
-    /// Its names, as paths from the root of the bpffs, such as `/maps/x`.
+    /// Its names, as paths from the root of the bpffs, such as `/maps/x`; `…/x` where the way to
+    /// the root is longer than what is followed, or was not read.
     pub paths: Vec<String>,
     /// No name leads to it any more; `paths` has the last one.
     pub unlinked: bool,
@@ -38,11 +39,15 @@ pub struct Pins {
 impl Walks {
     /// Walks all bpffs instances of the host.
     pub fn pins(&mut self) -> Result<Pins, Error> {
+        until_whole(|| self.pins_once(), |pins| pins.cut)
+    }
+
+    fn pins_once(&mut self) -> Result<Pins, Error> {
         let fs_type = self.sockfs_type();
         if fs_type == 0 {
             return Err(Error::Calibration("its own socket was not among them"));
         }
-        self.staged_bss()?.pin_cursor = types::pin_cursor {
+        self.bss_of(Walk::Pins)?.pin_cursor = types::pin_cursor {
             fs_type,
             ..Default::default()
         };
@@ -52,7 +57,7 @@ impl Walks {
                 tree.read(&row);
             }
         })?;
-        let cursor = self.staged_bss()?.pin_cursor;
+        let cursor = self.bss_of(Walk::Pins)?.pin_cursor;
         if cursor.fs_type == 0 {
             return Err(Error::Calibration(
                 "bpffs is not in the list of file systems",
@@ -89,7 +94,7 @@ struct Name {
     text: String,
 }
 
-/// A path in bpffs has at most this many components; deeper ones end here.
+/// So many components of a path in a bpffs are followed.
 const DEPTH: usize = 128;
 
 impl Tree {
@@ -142,7 +147,7 @@ impl Tree {
         let mut parts = Vec::new();
         let mut at = dentry;
         while at != root && parts.len() < DEPTH {
-            let Some(name) = self.names.get(&at) else {
+            let Some(name) = self.names.get(&at).filter(|name| !name.text.is_empty()) else {
                 break;
             };
             parts.push(name.text.as_str());
@@ -151,10 +156,12 @@ impl Tree {
             }
             at = name.parent;
         }
+        // Without its beginning it would be the path of another.
+        let top = if at == root { "" } else { "…" };
         parts
             .iter()
             .rev()
-            .fold(String::new(), |path, part| path + "/" + part)
+            .fold(top.to_owned(), |path, part| path + "/" + part)
     }
 
     fn finish(self) -> Pins {
@@ -189,5 +196,49 @@ impl Tree {
             inodes,
             cut: self.cut,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A chain of folders below a root, 1; each is named after its number.
+    fn chain(depth: u64) -> Tree {
+        let mut tree = Tree::default();
+        for dentry in 2..2 + depth {
+            let name = Name {
+                parent: dentry - 1,
+                unhashed: false,
+                text: dentry.to_string(),
+            };
+            tree.names.insert(dentry, name);
+        }
+        tree
+    }
+
+    #[test]
+    fn a_path_that_is_not_whole_says_so() {
+        assert_eq!(chain(3).path(4, 1), "/2/3/4");
+        let deepest = chain(DEPTH as u64).path(1 + DEPTH as u64, 1);
+        assert!(deepest.starts_with("/2/3/"), "{deepest}");
+        let deeper = chain(DEPTH as u64 + 1).path(2 + DEPTH as u64, 1);
+        assert!(deeper.starts_with("…/3/4/"), "{deeper}");
+        // A folder that was not read, or whose name was not.
+        let mut gap = chain(4);
+        gap.names.remove(&3);
+        assert_eq!(gap.path(5, 1), "…/4/5");
+        let mut nameless = chain(4);
+        nameless
+            .names
+            .get_mut(&3)
+            .expect("it is there")
+            .text
+            .clear();
+        assert_eq!(nameless.path(5, 1), "…/4/5");
+        // It stands on nothing, as what is not connected to a root does.
+        let mut loose = chain(4);
+        loose.names.get_mut(&3).expect("it is there").parent = 3;
+        assert_eq!(loose.path(5, 1), "…/3/4/5");
     }
 }

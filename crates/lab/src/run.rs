@@ -1,0 +1,289 @@
+//! Runs a scenario to its end, for a person who looks at it.
+
+use crate::books::{Occasion, Said};
+use crate::catalog::Scenario;
+use crate::error::Error;
+use crate::prepare::prepare;
+use crate::program::{Log, Running};
+use crate::score::{Judgement, judge_ls};
+use crate::signals::Signals;
+use crate::{environment, leftovers, own};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How a scenario shall run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Steps a second.
+    pub rate: f64,
+    /// No more steps than these; then it stands still.
+    pub count: Option<u64>,
+    /// Ends after so long; `None`: until SIGINT, SIGTERM or SIGHUP.
+    pub duration: Option<Duration>,
+    /// One of the scenario's modules; the first if none is named.
+    pub module: Option<String>,
+    /// A release of Go, `1.24.6`; the machine's if none is named.
+    pub go: Option<String>,
+    /// Parameters that do not have their default.
+    pub parameters: Vec<(String, String)>,
+    /// What becomes of the program's own log.
+    pub log: Log,
+}
+
+/// What was true of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    /// The scenario.
+    pub scenario: &'static str,
+    /// The program's pid.
+    pub pid: u32,
+    /// Steps that it did.
+    pub steps: u64,
+    /// Handles, or objects without any, by group: at the end.
+    pub groups: BTreeMap<String, Counted>,
+    /// `lastref ls` against the truth, just before the end.
+    pub ls: Judgement,
+    /// Objects that were still there a while after the end.
+    pub left_behind: Vec<String>,
+}
+
+impl Outcome {
+    /// lastref told the truth, and nothing is left.
+    pub fn is_met(&self) -> bool {
+        self.ls.is_right() && self.left_behind.is_empty()
+    }
+}
+
+/// A group's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Made and not closed.
+    pub held: usize,
+    /// No longer reachable.
+    pub dropped: usize,
+    /// These grow without bound.
+    pub leaks: bool,
+}
+
+/// Runs it, and tells what happens on `out`. The first line is for programs: `NAME: pid 4242, …`.
+pub fn run(
+    scenario: &'static Scenario,
+    options: &Options,
+    out: &mut impl Write,
+) -> Result<Outcome, Error> {
+    let signals = Signals::hold().map_err(|errno| Error::Child {
+        doing: "followed",
+        errno,
+    })?;
+    let module = options.module.as_deref();
+    let env = environment(scenario, &options.parameters)?;
+    let program = prepare(scenario, module, options.go.as_deref())?;
+    let mut running = Running::start(&program, &env, options.log, Some(&signals))?;
+    begin(scenario, options, &running, out)?;
+    let steps = follow(scenario, options, &mut running, &signals, out)?;
+
+    for (command, answer) in todays_commands(scenario, &running) {
+        writeln!(out, "  $ {command:<48} {answer}")?;
+    }
+    let said = collected(&mut running, Some(&signals))?;
+    let ls = look(scenario, &said, running.pid())?;
+    writeln!(
+        out,
+        "{}: lastref ls is {}{}",
+        scenario.name,
+        ls.result,
+        ls.because()
+    )?;
+    let pid = running.pid();
+    running.end()?;
+    let left_behind = leftovers::of(scenario, &said)?;
+    match left_behind.as_slice() {
+        [] => writeln!(
+            out,
+            "{}: ended after {steps} steps; nothing of it is left",
+            scenario.name
+        )?,
+        left => writeln!(
+            out,
+            "{}: ended after {steps} steps; still there: {}",
+            scenario.name,
+            left.join(", ")
+        )?,
+    }
+    Ok(Outcome {
+        scenario: scenario.name,
+        pid,
+        steps,
+        groups: count(scenario, &said),
+        ls,
+        left_behind,
+    })
+}
+
+/// What a program holds once a collector has run: before, what is dropped may be there or not, and
+/// so may be what that holds.
+pub fn collected(running: &mut Running, signals: Option<&Signals>) -> Result<Said, Error> {
+    Ok(running.tell("gc", signals)?.clone())
+}
+
+/// What lastref says of a program that stands still, against the truth.
+pub fn look(scenario: &Scenario, said: &Said, pid: u32) -> Result<Judgement, Error> {
+    let report = own::ask(&["ls", "--json"])?;
+    let namespace = own::pid_namespace(u64::from(pid));
+    let ours = |pid| namespace.is_some() && own::pid_namespace(pid) == namespace;
+    Ok(judge_ls(&scenario.manifest, said, &report, &ours))
+}
+
+fn begin(
+    scenario: &Scenario,
+    options: &Options,
+    running: &Running,
+    out: &mut impl Write,
+) -> Result<(), Error> {
+    let Scenario { name, manifest } = scenario;
+    let module = options
+        .module
+        .as_deref()
+        .or(manifest.modules.first().map(String::as_str));
+    let module = module
+        .map(|module| format!(", {module}"))
+        .unwrap_or_default();
+    let pid = running.pid();
+    writeln!(
+        out,
+        "{name}: pid {pid}, {} steps a second ({}{module})",
+        options.rate,
+        manifest.language.name()
+    )?;
+    writeln!(out)?;
+    writeln!(out, "{}", manifest.shows)?;
+    writeln!(out)?;
+    for group in &manifest.groups {
+        writeln!(out, "  {group}")?;
+        if let Some(site) = &group.site {
+            let line = scenario.line(&site.file, &site.mark);
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+            writeln!(out, "      made in {}, {}{line}", site.function, site.file)?;
+        }
+    }
+    writeln!(out)?;
+    writeln!(out, "Look at it from another terminal:")?;
+    writeln!(out, "  lastref ls --pid {pid}")?;
+    let first = manifest.groups.iter().find_map(|group| {
+        let id = *running.said().book(&group.name).held.first()?;
+        Some(format!("{}:{id}", group.object.kind.as_str()))
+    });
+    if let Some(object) = first {
+        writeln!(out, "  lastref why {object}")?;
+    }
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
+/// Steps at the pace that is asked for; gives how many.
+fn follow(
+    scenario: &Scenario,
+    options: &Options,
+    running: &mut Running,
+    signals: &Signals,
+    out: &mut impl Write,
+) -> Result<u64, Error> {
+    const TELL: Duration = Duration::from_secs(1);
+    let begun = Instant::now();
+    let end = options
+        .duration
+        .and_then(|duration| begun.checked_add(duration));
+    let mut told = begun;
+    let mut steps = 0;
+    let mut stuck = false;
+    loop {
+        let due = Duration::try_from_secs_f64(steps as f64 / options.rate).ok();
+        let more = !stuck && options.count.is_none_or(|count| steps < count);
+        let next = due.filter(|_| more).and_then(|due| begun.checked_add(due));
+        let idle = Instant::now() + TELL;
+        let until = [next, end].into_iter().flatten().fold(idle, Instant::min);
+        if running.wait(signals, until)? || end.is_some_and(|end| Instant::now() >= end) {
+            break;
+        }
+        if next.is_some_and(|next| Instant::now() >= next) {
+            let said = match running.tell("step", Some(signals)) {
+                Err(Error::Interrupted) => break,
+                said => said?,
+            };
+            steps += 1;
+            if said.said == Occasion::Stuck {
+                stuck = true;
+                let error = said.error.clone().unwrap_or_default();
+                writeln!(out, "{}: stuck after {steps} steps: {error}", scenario.name)?;
+            }
+        }
+        if told.elapsed() >= TELL {
+            told = Instant::now();
+            tell(scenario, running.said(), steps, out)?;
+        }
+        // Without an end in time, the last step is the end.
+        if options.count == Some(steps) && options.duration.is_none() {
+            break;
+        }
+    }
+    tell(scenario, running.said(), steps, out)?;
+    Ok(steps)
+}
+
+fn tell(scenario: &Scenario, said: &Said, steps: u64, out: &mut impl Write) -> Result<(), Error> {
+    let numbers = count(scenario, said)
+        .into_iter()
+        .map(|(name, counted)| match counted.dropped {
+            0 => format!("{name} {}", counted.held),
+            dropped => format!("{name} {} and {dropped} dropped", counted.held),
+        });
+    let numbers: Vec<String> = numbers.collect();
+    writeln!(
+        out,
+        "{}: {steps} steps; {}",
+        scenario.name,
+        numbers.join(", ")
+    )?;
+    Ok(out.flush()?)
+}
+
+fn count(scenario: &Scenario, said: &Said) -> BTreeMap<String, Counted> {
+    let groups = scenario.manifest.groups.iter().map(|group| {
+        let book = said.book(&group.name);
+        let counted = Counted {
+            held: book.held.len(),
+            dropped: book.dropped.len(),
+            leaks: group.leaks,
+        };
+        (group.name.clone(), counted)
+    });
+    groups.collect()
+}
+
+/// What people have today, and what it answers.
+fn todays_commands(scenario: &Scenario, running: &Running) -> Vec<(String, String)> {
+    let mut commands = Vec::new();
+    if crate::needs::bpftool().is_some() {
+        let mut seen = Vec::new();
+        for object in scenario.manifest.groups.iter().map(|group| &group.object) {
+            let kind = object.kind.as_str();
+            let name = object.name.trim_end_matches('*');
+            let command = match name {
+                "" => format!("bpftool {kind} show | grep -c '^[0-9]'"),
+                name => format!("bpftool {kind} show | grep -c {}", model::shell_quote(name)),
+            };
+            if !seen.contains(&command) {
+                seen.push(command);
+            }
+        }
+        commands.extend(seen);
+    }
+    commands.push(format!("ls -l /proc/{}/fd | grep -c bpf", running.pid()));
+    let answers = commands.into_iter().map(|command| {
+        let answer = own::shell(&command);
+        (command, answer)
+    });
+    answers.collect()
+}

@@ -1,0 +1,15 @@
+//! What is written to files and read back. Sans I/O: bytes in, reports out.
+//!
+//! A file comes from somebody else: it may be cut off, of another program, of a later
+//! version, or made to harm. [`list_report`] returns what it says or why it cannot be
+//! read, in words to act on, and never panics. Whether its numbers agree with each other is
+//! asked by who makes accounts of them (`ledger::Ledger::reopen`).
+//!
+//! Fields that are not known are passed over: schemas grow. A kind of reference or holder
+//! that is not known is an error, as its place in the account decides what frees an object.
+
+mod error;
+mod list;
+
+pub use error::Error;
+pub use list::{MAX_BYTES, list_report};

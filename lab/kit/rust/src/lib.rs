@@ -1,0 +1,134 @@
+//! How a scenario talks to the lab: see `lab/README.md`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ffi::c_long;
+use std::fmt::Display;
+use std::io::{BufRead, Write};
+use std::sync::Mutex;
+
+static BOOKS: Mutex<BTreeMap<String, Vec<u32>>> = Mutex::new(BTreeMap::new());
+
+/// A handle on this object was made, or the object is held.
+pub fn opened(group: &str, id: u32) {
+    let mut books = BOOKS.lock().unwrap();
+    books.entry(group.into()).or_default().push(id);
+}
+
+/// It was closed on purpose.
+pub fn closed(group: &str, id: u32) {
+    let mut books = BOOKS.lock().unwrap();
+    let held = books.entry(group.into()).or_default();
+    let at = held.iter().position(|&held| held == id);
+    held.remove(at.unwrap_or_else(|| panic!("labkit: {group} {id} is not open")));
+}
+
+/// A parameter of the scenario, as the lab was told, or its default.
+pub fn param(name: &str, otherwise: &str) -> String {
+    std::env::var(format!("LAB_{}", name.to_uppercase())).unwrap_or_else(|_| otherwise.into())
+}
+
+/// How a step failed.
+pub enum Failure<E> {
+    /// As it must some day.
+    Stuck(E),
+    /// As it must not.
+    Broken(E),
+}
+
+/// What an error is: running out of descriptors must happen some day, all else must not.
+pub fn failure(error: Box<dyn Error>) -> Failure<Box<dyn Error>> {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
+    while let Some(this) = cause {
+        if this.to_string().contains("os error 24") {
+            return Failure::Stuck(error);
+        }
+        cause = this.source();
+    }
+    Failure::Broken(error)
+}
+
+extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+}
+#[cfg(target_arch = "x86_64")]
+const SYS_BPF: c_long = 321;
+#[cfg(not(target_arch = "x86_64"))]
+const SYS_BPF: c_long = 280;
+const BPF_OBJ_GET_INFO_BY_FD: c_long = 15;
+
+/// The newest link of a program among the descriptors of this process, for libraries that tell no
+/// link's id. Takes no further descriptor: it works also when none is left.
+pub fn newest_link(program: u32) -> Option<u32> {
+    // The lowest free number is taken: where many are free in a row there are no more.
+    const GAP: u32 = 256;
+    let mut newest = None;
+    let mut last = 0;
+    let mut fd = 0;
+    while fd < last + GAP {
+        if let Ok(name) = std::fs::read_link(format!("/proc/self/fd/{fd}")) {
+            last = fd;
+            let name = name.to_string_lossy();
+            if name == "anon_inode:bpf_link" || name == "anon_inode:bpf-link" {
+                newest = newest.max(link_of(fd, program));
+            }
+        }
+        fd += 1;
+    }
+    newest
+}
+
+/// The id of the link, if it is one of this program.
+fn link_of(fd: u32, program: u32) -> Option<u32> {
+    #[repr(C)]
+    struct Attr {
+        fd: u32,
+        size: u32,
+        info: u64,
+    }
+    // A link's type, id and program.
+    let mut info = [0u32; 3];
+    let mut attr = Attr {
+        fd,
+        size: 12,
+        info: info.as_mut_ptr() as u64,
+    };
+    // SAFETY: the kernel writes no more than `size` bytes, and nothing after it returns.
+    let failed = unsafe { syscall(SYS_BPF, BPF_OBJ_GET_INFO_BY_FD, &mut attr, 16 as c_long) };
+    (failed == 0 && info[2] == program).then_some(info[1])
+}
+
+/// Runs `step` whenever the lab says so; returns when the lab says stop or is gone.
+pub fn serve<E: Display>(mut step: impl FnMut() -> Result<(), Failure<E>>) -> Result<(), E> {
+    say("ready", None);
+    for line in std::io::stdin().lock().lines() {
+        match line.as_deref() {
+            Ok("step") => match step() {
+                Ok(()) => say("step", None),
+                Err(Failure::Stuck(error)) => say("stuck", Some(error.to_string())),
+                Err(Failure::Broken(error)) => return Err(error),
+            },
+            Ok("gc") => say("gc", None),
+            _ => break,
+        }
+    }
+    Ok(())
+}
+
+fn say(what: &str, error: Option<String>) {
+    let books = BOOKS.lock().unwrap();
+    let groups: Vec<String> = books
+        .iter()
+        .map(|(name, held)| format!("\"{name}\":{{\"held\":{held:?},\"dropped\":[]}}"))
+        .collect();
+    let error = error.map_or("null".into(), |e| {
+        format!("\"{}\"", e.replace(['"', '\\'], "'"))
+    });
+    let line = format!(
+        "{{\"said\":\"{what}\",\"groups\":{{{}}},\"error\":{error}}}\n",
+        groups.join(",")
+    );
+    if std::io::stdout().write_all(line.as_bytes()).is_err() {
+        std::process::exit(0); // The lab is gone.
+    }
+}

@@ -1,0 +1,12 @@
+/* The object beside it is made from it as lab/README.md says. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u64);
+} conn_stats SEC(".maps");
+
+char LICENSE[] SEC("license") = "GPL";

@@ -100,10 +100,17 @@ pub struct Group {
     /// Acceptable verdicts of `explain`, the most specific first.
     #[serde(default)]
     pub verdicts: Vec<String>,
+    /// Entries that it holds at most at any time: of a group that is clean, and grows for a while.
+    pub at_most: Option<u64>,
+    /// Acceptable origins of `explain`; empty: any.
+    #[serde(default)]
+    pub origin: Vec<String>,
     /// Where the handles are made.
     pub site: Option<SiteTruth>,
     /// The source rule that should fire.
     pub rule: Option<String>,
+    /// Where it should, if that is not where the handles are made.
+    pub at: Option<SiteTruth>,
 }
 
 /// What is known of a group's objects.

@@ -263,3 +263,8 @@ fn output(mut command: Command) -> Result<Vec<u8>, Unready> {
     let lines: Vec<&str> = said.lines().take(LINES).collect();
     Err(failed(format!("{}\n{}", output.status, lines.join("\n"))))
 }
+
+/// The scenario's sources, with kit and module files, not built.
+pub fn unpack(_scenario: &Scenario, _module: Option<&str>) -> Result<PathBuf, Unready> {
+    unimplemented!()
+}

@@ -1,11 +1,11 @@
 //! Runs a scenario to its end, for a person who looks at it.
 
-use crate::books::{Occasion, Said};
+use crate::books::{Book, Occasion, Said};
 use crate::catalog::Scenario;
 use crate::error::Error;
 use crate::prepare::prepare;
 use crate::program::{Log, Running};
-use crate::score::{Judgement, judge_ls};
+use crate::score::{self, Judgement};
 use crate::signals::Signals;
 use crate::{environment, leftovers, own};
 use serde::Serialize;
@@ -87,8 +87,8 @@ pub fn run(
     for (command, answer) in todays_commands(scenario, &running) {
         writeln!(out, "  $ {command:<48} {answer}")?;
     }
-    let said = collected(&mut running, Some(&signals))?;
-    let ls = look(scenario, &said, running.pid())?;
+    let said = collected(scenario, &mut running, Some(&signals))?;
+    let ls = score::look(scenario, &said, running.pid());
     writeln!(
         out,
         "{}: lastref ls is {}{}",
@@ -122,18 +122,38 @@ pub fn run(
     })
 }
 
-/// What a program holds once a collector has run: before, what is dropped may be there or not, and
-/// so may be what that holds.
-pub fn collected(running: &mut Running, signals: Option<&Signals>) -> Result<Said, Error> {
-    Ok(running.tell("gc", signals)?.clone())
-}
-
-/// What lastref says of a program that stands still, against the truth.
-pub fn look(scenario: &Scenario, said: &Said, pid: u32) -> Result<Judgement, Error> {
-    let report = own::ask(&["ls", "--json"])?;
-    let namespace = own::pid_namespace(u64::from(pid));
-    let ours = |pid| namespace.is_some() && own::pid_namespace(pid) == namespace;
-    Ok(judge_ls(&scenario.manifest, said, &report, &ours))
+/// What a program holds once a collector has run, and what it found is closed: before, what is
+/// dropped may be there or not, and so may be what that holds.
+pub fn collected(
+    scenario: &Scenario,
+    running: &mut Running,
+    signals: Option<&Signals>,
+) -> Result<Said, Error> {
+    /// What a release that hangs keeps is there after that, and is no case for more patience.
+    const CLOSED: Duration = Duration::from_secs(1);
+    let said = running.tell("gc", signals)?.clone();
+    let handles = |book: fn(&Book) -> &Vec<u32>| {
+        let by_fd = scenario.manifest.groups.iter();
+        let by_fd = by_fd.filter(|group| group.held_by.iter().any(|by| by == "fd"));
+        let ids = by_fd.flat_map(|group| {
+            let ids = book(&said.book(&group.name)).clone();
+            ids.into_iter().map(|id| (group.object.kind, id))
+        });
+        let mut count: BTreeMap<_, u64> = BTreeMap::new();
+        ids.for_each(|id| *count.entry(id).or_default() += 1);
+        count
+    };
+    let (held, dropped) = (handles(|book| &book.held), handles(|book| &book.dropped));
+    let until = Instant::now() + CLOSED;
+    loop {
+        let open = own::descriptors(&own::processes_beside(running.pid()));
+        let number = |of: &BTreeMap<_, u64>, id| of.get(id).copied().unwrap_or_default();
+        let is_open = |id| number(&open, id) > number(&held, id);
+        if !dropped.keys().any(is_open) || Instant::now() >= until {
+            return Ok(said);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn begin(

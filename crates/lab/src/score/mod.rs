@@ -1,20 +1,38 @@
 //! How well lastref tells what is true of the scenarios.
 
+mod check;
+mod explain;
+#[cfg(test)]
+mod explain_tests;
+#[cfg(test)]
+mod findings_tests;
 mod ls;
 #[cfg(test)]
 mod ls_tests;
 mod table;
+mod truth;
+mod watch;
+#[cfg(test)]
+mod watch_tests;
 
+pub use check::judge as judge_check;
+pub use explain::judge as judge_explain;
 pub use ls::judge as judge_ls;
 pub use table::{Case, Score, Totals};
+pub use watch::judge as judge_watch;
 
+use crate::books::{Occasion, Said};
 use crate::catalog::{Scenario, scenarios};
 use crate::error::Error;
-use crate::prepare::prepare;
+use crate::prepare::{prepare, unpack};
 use crate::program::{Log, Running};
 use crate::{environment, leftovers, own, run};
 use serde::Serialize;
+use serde_json::Value;
 use std::fmt;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use truth::{Against, Leak};
 
 /// What came of one question to lastref.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -46,6 +64,28 @@ impl fmt::Display for Verdict {
     }
 }
 
+/// Whether a command speaks of a leak, whatever it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Says {
+    /// Of one, or of a suspicion.
+    Leak,
+    /// That there is none.
+    NoLeak,
+    /// It does not know, or was not asked.
+    NotKnown,
+}
+
+impl From<Leak> for Says {
+    fn from(leak: Leak) -> Self {
+        match leak {
+            Leak::Yes | Leak::Suspected => Self::Leak,
+            Leak::No => Self::NoLeak,
+            Leak::Unknown => Self::NotKnown,
+        }
+    }
+}
+
 /// One answer against the truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Judgement {
@@ -57,6 +97,8 @@ pub struct Judgement {
     pub got: String,
     /// Why it is not right.
     pub why: String,
+    /// Whether it speaks of a leak; `None` for what is not asked that (`ls`).
+    pub says: Option<Says>,
 }
 
 impl Judgement {
@@ -67,6 +109,42 @@ impl Judgement {
             expected: String::new(),
             got: String::new(),
             why: why.into(),
+            says: None,
+        }
+    }
+
+    /// What speaks against it makes the result: what is not true before what is not said.
+    fn against(against: Against, expected: String, says: impl Into<Option<Says>>) -> Self {
+        let Against { wrong, unknown } = against;
+        let (result, why) = match (wrong.is_empty(), unknown.is_empty()) {
+            (true, true) => (Verdict::Right, String::new()),
+            (false, _) => (Verdict::Wrong, first(&wrong)),
+            (true, false) => (Verdict::Unknown, first(&unknown)),
+        };
+        let got = match result {
+            Verdict::Right => "the same".into(),
+            _ => format!("{} wrong, {} not known", wrong.len(), unknown.len()),
+        };
+        Self {
+            result,
+            expected,
+            got,
+            why,
+            says: says.into(),
+        }
+    }
+
+    /// lastref itself failed: of that it said nothing right. That it takes long is no lie.
+    fn unanswered(why: &own::Unanswered) -> Self {
+        let result = match why {
+            own::Unanswered::Failed(_) => Verdict::Wrong,
+            own::Unanswered::TooLong(_) => Verdict::Unknown,
+        };
+        Self {
+            result,
+            expected: "an answer".into(),
+            got: "none".into(),
+            ..Self::not_run(why.to_string())
         }
     }
 
@@ -84,10 +162,18 @@ impl Judgement {
     }
 }
 
+fn first(all: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let more = all.len().saturating_sub(SHOWN);
+    let text = all[..all.len() - more].join("; ");
+    match more {
+        0 => text,
+        _ => format!("{text}; and {more} more"),
+    }
+}
+
 /// The commands that are scored.
 pub const COMMANDS: [&str; 4] = ["ls", "watch", "explain", "check"];
-/// Steps before the question is asked.
-const STEPS: u64 = 10;
 
 /// Asks these commands about every scenario whose name `wanted` says, one after the other; `told`
 /// hears each result.
@@ -101,15 +187,21 @@ pub fn score(
     let mut cases = Vec::new();
     for scenario in scenarios().iter().filter(|s| wanted(s.name)) {
         for &(command, exists) in &exists {
-            let judgement = match (exists, command) {
-                (false, _) => Judgement::not_run(table::NO_COMMAND),
-                (true, "ls") => ls_of(scenario),
-                (true, _) => Judgement::not_run("the lab cannot judge it yet"),
+            let asked = match (exists, command) {
+                (false, _) => Ok(Asked::from(Judgement::not_run(table::NO_COMMAND))),
+                (true, "watch") => watch_of(scenario),
+                (true, "explain") => explain_of(scenario),
+                (true, "check") => check_of(scenario),
+                (true, _) => ls_of(scenario),
             };
+            // A scenario that cannot run is never right.
+            let asked = asked.unwrap_or_else(|error| Judgement::not_run(error.to_string()).into());
             let case = Case {
                 scenario: scenario.name,
                 command,
-                judgement,
+                leaks: scenario.leaks(),
+                judgement: asked.judgement,
+                left_behind: asked.left_behind,
             };
             told(&case);
             cases.push(case);
@@ -118,22 +210,174 @@ pub fn score(
     Score { cases }
 }
 
-/// A scenario that cannot run is never right.
-fn ls_of(scenario: &'static Scenario) -> Judgement {
-    let asked = || -> Result<Judgement, Error> {
-        let program = prepare(scenario, None, None)?;
-        let mut running = Running::start(&program, &environment(scenario, &[])?, Log::Kept, None)?;
+/// What came of a question, and of the scenario that it was about.
+struct Asked {
+    judgement: Judgement,
+    left_behind: Vec<String>,
+}
+
+impl From<Judgement> for Asked {
+    fn from(judgement: Judgement) -> Self {
+        Self {
+            judgement,
+            left_behind: Vec::new(),
+        }
+    }
+}
+
+/// Starts a scenario, has it judged, and ends it. That the program fails is an error; that
+/// lastref does is an answer.
+fn judged(
+    scenario: &'static Scenario,
+    judge: impl FnOnce(&mut Running) -> Result<Judgement, Error>,
+) -> Result<Asked, Error> {
+    let program = prepare(scenario, None, None)?;
+    let mut running = Running::start(&program, &environment(scenario, &[])?, Log::Kept, None)?;
+    let judgement = judge(&mut running)?;
+    let said = running.said().clone();
+    let ended = running.end();
+    let left = match ended.and_then(|()| leftovers::of(scenario, &said)) {
+        Ok(left) => left,
+        Err(error) => vec![error.to_string()],
+    };
+    Ok(Asked {
+        judgement,
+        left_behind: left,
+    })
+}
+
+/// What lastref says of a program that stands still after it said this, against the truth.
+pub fn look(scenario: &Scenario, said: &Said, pid: u32) -> Judgement {
+    look_if_any(scenario, said, pid).unwrap_or_else(|| Judgement::not_run(NOTHING))
+}
+
+/// A program that holds nothing is no case for `ls`.
+const NOTHING: &str = "the program holds nothing to be right about";
+
+fn look_if_any(scenario: &Scenario, said: &Said, pid: u32) -> Option<Judgement> {
+    let report = match own::ask(&["ls", "--json"]) {
+        Ok(report) => report,
+        Err(why) => return Some(Judgement::unanswered(&why)),
+    };
+    let namespace = own::pid_namespace(u64::from(pid));
+    let ours = |pid| namespace.is_some() && own::pid_namespace(pid) == namespace;
+    judge_ls(&scenario.manifest, said, &report, &ours)
+}
+
+/// Asks twice: as the program is, and once a collector has run and what it found is closed.
+fn ls_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+    /// Before the question is asked.
+    const STEPS: u64 = 10;
+    judged(scenario, |running| {
         for _ in 0..STEPS {
             running.tell("step", None)?;
         }
-        let said = run::collected(&mut running, None)?;
-        let judgement = run::look(scenario, &said, running.pid())?;
-        running.end()?;
-        let left = leftovers::of(scenario, &said)?;
-        if !left.is_empty() {
-            return Err(Error::Program(format!("left behind {}", left.join(", "))));
+        let before = look_if_any(scenario, running.said(), running.pid());
+        if let Some(before) = before.as_ref().filter(|before| !before.is_right()) {
+            return Ok(before.clone());
         }
-        Ok(judgement)
+        let said = run::collected(scenario, running, None)?;
+        let after = look_if_any(scenario, &said, running.pid());
+        Ok(after
+            .or(before)
+            .unwrap_or_else(|| Judgement::not_run(NOTHING)))
+    })
+}
+
+/// How a program goes on while it is looked at.
+struct Pace {
+    /// Between two steps.
+    pause: Duration,
+    /// A collector runs after so many steps, as it does in a program that allocates.
+    gc: u64,
+}
+
+type Answer = Result<Vec<Value>, own::Unanswered>;
+
+/// Lets a program go on until all answers are there; gives its books, from first to last.
+fn meanwhile(
+    scenario: &Scenario,
+    running: &mut Running,
+    pace: &Pace,
+    answers: &[JoinHandle<Answer>],
+) -> Result<Vec<Said>, Error> {
+    let mut books = vec![running.said().clone()];
+    let mut steps = 0;
+    while answers.iter().any(|answer| !answer.is_finished()) {
+        let next = Instant::now() + pace.pause;
+        // One that can do no more stands still.
+        if running.said().said != Occasion::Stuck {
+            steps += 1;
+            books.push(running.tell("step", None)?.clone());
+            if steps % pace.gc == 0 && running.said().said != Occasion::Stuck {
+                books.push(run::collected(scenario, running, None)?);
+            }
+        }
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    Ok(books)
+}
+
+fn ask(arguments: Vec<String>) -> JoinHandle<Answer> {
+    std::thread::spawn(move || {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        own::ask_lines(&arguments)
+    })
+}
+
+fn answer(handle: JoinHandle<Answer>) -> Answer {
+    let lost = |_| own::Unanswered::Failed("could not be asked".into());
+    handle.join().map_err(lost)?
+}
+
+fn watch_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+    const PACE: Pace = Pace {
+        pause: Duration::from_millis(250),
+        gc: 12,
     };
-    asked().unwrap_or_else(|error| Judgement::not_run(error.to_string()))
+    judged(scenario, |running| {
+        let words = ["watch", "--json", "--for", "20s"];
+        let asked = [ask(words.map(str::to_owned).to_vec())];
+        let books = meanwhile(scenario, running, &PACE, &asked)?;
+        let [asked] = asked;
+        Ok(match answer(asked) {
+            Ok(events) => judge_watch(&scenario.manifest, &books, &events),
+            Err(why) => Judgement::unanswered(&why),
+        })
+    })
+}
+
+fn explain_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+    const STEPS: u64 = 10;
+    const PACE: Pace = Pace {
+        pause: Duration::from_millis(100),
+        gc: u64::MAX,
+    };
+    judged(scenario, |running| {
+        for _ in 0..STEPS {
+            running.tell("step", None)?;
+        }
+        run::collected(scenario, running, None)?;
+        let pids = own::processes_beside(running.pid());
+        let words = |pid: &u32| vec!["explain".into(), pid.to_string(), "--json".into()];
+        let asked: Vec<_> = pids.iter().map(|pid| ask(words(pid))).collect();
+        let books = meanwhile(scenario, running, &PACE, &asked)?;
+        let mut reports = Vec::new();
+        for asked in asked {
+            match answer(asked) {
+                Ok(report) => reports.extend(report),
+                Err(why) => return Ok(Judgement::unanswered(&why)),
+            }
+        }
+        Ok(judge_explain(&scenario.manifest, &books, &reports))
+    })
+}
+
+fn check_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+    let folder = unpack(scenario, None)?;
+    let folder = folder.to_string_lossy();
+    Ok(match own::ask(&["check", "--format", "json", &folder]) {
+        Ok(report) => judge_check(scenario, &report).into(),
+        Err(why) => Judgement::unanswered(&why).into(),
+    })
 }

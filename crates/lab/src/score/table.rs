@@ -1,6 +1,6 @@
 //! All answers together.
 
-use super::{COMMANDS, Judgement, Verdict};
+use super::{COMMANDS, Judgement, Says, Verdict};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -11,9 +11,13 @@ pub struct Case {
     pub scenario: &'static str,
     /// The command.
     pub command: &'static str,
+    /// The scenario leaks.
+    pub leaks: bool,
     /// What came of it.
     #[serde(flatten)]
     pub judgement: Judgement,
+    /// Objects of the scenario that were still there a while after its end.
+    pub left_behind: Vec<String>,
 }
 
 /// How many there are of each.
@@ -67,6 +71,37 @@ impl Score {
         Totals::of(self.cases.iter().filter(|case| case.command == command))
     }
 
+    /// What was said of programs that leak and of those that do not.
+    fn confusion(&self, out: &mut String) {
+        out.push_str(
+            "\n| command | program | says a leak | says none | does not know | not run |\n",
+        );
+        out.push_str("|---|---|---|---|---|---|\n");
+        // `ls` is not asked whether anything leaks.
+        for command in COMMANDS.into_iter().filter(|&command| command != "ls") {
+            for (leaks, program) in [(true, "leaks"), (false, "does not leak")] {
+                let cases = || {
+                    let all = self.cases.iter();
+                    all.filter(move |case| case.command == command && case.leaks == leaks)
+                };
+                let said = |says| {
+                    let cases = cases().filter(|case| case.judgement.result != Verdict::NotRun);
+                    cases
+                        .filter(|case| case.judgement.says == Some(says))
+                        .count()
+                };
+                let _ = writeln!(
+                    out,
+                    "| `{command}` | {program} | {} | {} | {} | {} |",
+                    said(Says::Leak),
+                    said(Says::NoLeak),
+                    said(Says::NotKnown),
+                    Totals::of(cases()).not_run
+                );
+            }
+        }
+    }
+
     /// As a page: results by command, then what was not right.
     pub fn markdown(&self, about: &str) -> String {
         let mut out = format!("# Score\n\n{about}\n\n");
@@ -84,6 +119,7 @@ impl Score {
                 totals.not_run
             );
         }
+        self.confusion(&mut out);
         out.push_str("\n| scenario |");
         for command in COMMANDS {
             let _ = write!(out, " {command} |");
@@ -111,6 +147,14 @@ impl Score {
                 case.command, case.scenario, case.judgement.result
             );
         }
+        let left = self
+            .cases
+            .iter()
+            .filter(|case| !case.left_behind.is_empty());
+        for case in left {
+            let what = case.left_behind.join(", ");
+            let _ = writeln!(out, "- {} left behind: {what}", case.scenario);
+        }
         out
     }
 }
@@ -130,14 +174,18 @@ mod tests {
     use super::*;
 
     fn case(scenario: &'static str, command: &'static str, result: Verdict) -> Case {
+        let says = (command == "watch").then_some(Says::Leak);
         let judgement = Judgement {
             result,
+            says,
             ..Judgement::not_run("because")
         };
         Case {
             scenario,
             command,
+            leaks: scenario != "c",
             judgement,
+            left_behind: Vec::new(),
         }
     }
 
@@ -166,5 +214,9 @@ mod tests {
         assert!(page.contains("| `watch` | 0 | 0 | 1 | 0 % | 2 |"), "{page}");
         assert!(page.contains("| `check` | 0 | 0 | 0 | – | 0 |"), "{page}");
         assert!(page.contains("- `ls` on b, wrong: because"), "{page}");
+        // Of what did not run nothing was said.
+        let leaks = "| `watch` | leaks | 0 | 0 | 0 | 2 |";
+        let clean = "| `watch` | does not leak | 1 | 0 | 0 | 0 |";
+        assert!(page.contains(leaks) && page.contains(clean), "{page}");
     }
 }

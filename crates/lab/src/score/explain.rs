@@ -1,0 +1,127 @@
+//! `lastref explain --json` against the truth of a scenario.
+
+use super::truth::{Against, Class, Leak, classes};
+use super::{Judgement, Says};
+use crate::books::Said;
+use crate::manifest::Manifest;
+use serde_json::Value;
+
+/// Judges what was said of all processes of a program: `books` are the program's own, from before
+/// the look to after it.
+pub fn judge(manifest: &Manifest, books: &[Said], reports: &[Value]) -> Judgement {
+    let classes = classes(manifest);
+    let groups = reports
+        .iter()
+        .filter_map(|report| report["groups"].as_array())
+        .flatten();
+    let mut against = Against::default();
+    let mut of_class: Vec<Vec<&Value>> = vec![Vec::new(); classes.len()];
+    let mut says = Leak::No;
+    for group in groups {
+        says = says.max(Leak::of(group));
+        match classes.iter().position(|c| c.is_of(&group["objects"])) {
+            Some(at) => of_class[at].push(group),
+            None if Leak::of(group) == Leak::Yes => {
+                let objects = &group["objects"];
+                let what = format!("{} {}", objects["kind"], objects["name"]);
+                against.wrong.push(format!(
+                    "{what} is said to leak, and is none of its objects"
+                ));
+            }
+            None => {}
+        }
+    }
+    for (class, said) in classes.iter().zip(&of_class) {
+        verdicts(class, said, books, &mut against);
+        leaks(class, said, &mut against);
+    }
+    let explained = classes.iter().filter(|class| is_explained(class)).count();
+    let expected = format!("{explained} groups with their verdicts and counts");
+    Judgement::against(against, expected, Says::from(says))
+}
+
+/// Something of it is held by descriptors or mappings: that is what there are verdicts for.
+fn is_explained(class: &Class<'_>) -> bool {
+    class.groups.iter().any(|group| !group.verdicts.is_empty())
+}
+
+fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Against) {
+    if !is_explained(class) {
+        return;
+    }
+    let name = class.name();
+    let ids = class.ids(books);
+    let acceptable: Vec<&str> = class
+        .groups
+        .iter()
+        .flat_map(|group| group.verdicts.iter().map(String::as_str))
+        .collect();
+    for group in said {
+        let listed = group["objects"]["ids"].as_array().into_iter().flatten();
+        let strange = listed
+            .filter_map(Value::as_u64)
+            .find(|id| !ids.contains(id));
+        if let Some(id) = strange {
+            against.wrong.push(format!("{name}: {id} is none of them"));
+        }
+        let origin = group["origin"].as_str().unwrap_or("unknown");
+        let origins: Vec<&String> = class.groups.iter().flat_map(|g| &g.origin).collect();
+        if origin != "unknown" && !origins.is_empty() && !origins.iter().any(|o| *o == origin) {
+            against.wrong.push(format!("{name}: origin {origin}"));
+        }
+        match group["verdict"].as_str().unwrap_or("unknown") {
+            "unknown" => against.unknown.push(format!("{name}: verdict unknown")),
+            verdict if acceptable.contains(&verdict) => {}
+            verdict => against.wrong.push(format!(
+                "{name}: {verdict}, not {}",
+                acceptable.join(" or ")
+            )),
+        }
+    }
+    // A handle that an ancestor shares is counted there.
+    let counted = said.iter().filter(|group| group["origin"] != "inherited");
+    let count: u64 = counted.filter_map(|group| group["count"].as_u64()).sum();
+    let [least, most] = handles(class, books);
+    if !(least..=most).contains(&count) {
+        against
+            .unknown
+            .push(format!("{name}: {count} handles, not {least} to {most}"));
+    }
+}
+
+/// Handles that there were: at least and at most, at any time in these books.
+fn handles(class: &Class<'_>, books: &[Said]) -> [u64; 2] {
+    let explained = || class.groups.iter().filter(|g| !g.verdicts.is_empty());
+    let counts = books.iter().map(|said| {
+        let of = explained().map(|group| said.book(&group.name));
+        of.fold([0, 0], |[held, all], book| {
+            let [more, dropped] = [book.held.len() as u64, book.dropped.len() as u64];
+            [held + more, all + more + dropped]
+        })
+    });
+    let [least, most] = counts.fold([u64::MAX, 0], |[least, most], [held, all]| {
+        [least.min(held), most.max(all)]
+    });
+    [least.min(most), most]
+}
+
+fn leaks(class: &Class<'_>, said: &[&Value], against: &mut Against) {
+    let name = class.name();
+    let most = said.iter().map(|group| Leak::of(group)).max();
+    match (class.leaks() && is_explained(class), most) {
+        (true, Some(Leak::Yes | Leak::Suspected)) => {}
+        (true, Some(Leak::No)) => against
+            .wrong
+            .push(format!("{name}: leaks, and is said not to")),
+        (true, _) => against
+            .unknown
+            .push(format!("{name}: not known whether it leaks")),
+        (false, Some(Leak::Yes)) if !class.leaks() => against
+            .wrong
+            .push(format!("{name}: is said to leak, and does not")),
+        (false, Some(Leak::Suspected)) if !class.leaks() => against
+            .unknown
+            .push(format!("{name}: is suspected, and does not leak")),
+        (false, _) => {}
+    }
+}

@@ -14,6 +14,7 @@ mod object;
 mod reference;
 mod snapshot;
 mod text;
+mod watch;
 
 pub use diff::{Before, Change, DiffReport, DiffTotals, Growth, GrowthOf};
 pub use fold::fold_paths;
@@ -25,3 +26,7 @@ pub use object::{
 pub use reference::{By, Reference};
 pub use snapshot::{CannotSee, ListReport, PidNamespace, ReleaseStep, Snapshot, WhyReport};
 pub use text::{decode, escape_controls, shell_quote};
+pub use watch::{
+    CommandEnd, Created, Exhaustion, Frame, Leak, LeakEvent, LeftBehind, ObjectGroup, OpenAtExit,
+    Site, Trend, WatchCost, WatchEvent, WatchStart, WatchSummary,
+};

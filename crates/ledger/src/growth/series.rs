@@ -1,0 +1,271 @@
+//! Which references belong together, without what is different each time.
+
+use model::{By, Holder, Kind, Object, Process, State, fold_paths};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What makes references one series. Never the id of an object that is held: the commonest leak
+/// makes a new one each time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    holder: Site,
+    /// How they are held.
+    pub by: By,
+    /// Of the objects.
+    pub kind: Kind,
+    /// Of the objects, with `*` for digits: `flow_17` and `flow_18` are one.
+    pub name: Arc<str>,
+    /// Of the objects.
+    pub type_name: Arc<str>,
+}
+
+/// A holder, as far as it is the same from sweep to sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Site {
+    /// Pid, start time, and the thread with a table of its own.
+    Process(u32, Option<u64>, Option<u32>),
+    /// All processes of one name and executable together: each may have one handle, and be one more.
+    Program(Arc<str>, Option<Arc<str>>),
+    /// All pins, at so many folders' depth.
+    Pins(usize),
+    /// One object: what stands in its slots, or uses it.
+    Object(Kind, Option<u32>),
+    /// Something in the kernel, in words, with the pids of who has it open.
+    Kernel(String, Vec<u32>),
+}
+
+impl Key {
+    /// Name and executable, if it is about all processes of a program.
+    pub fn program(&self) -> Option<(&str, Option<&str>)> {
+        match &self.holder {
+            Site::Program(comm, exe) => Some((comm, exe.as_deref())),
+            _ => None,
+        }
+    }
+
+    /// True if it is about one process of a program, and the same objects.
+    pub fn is_process_of(&self, _program: (&str, Option<&str>), all: &Self) -> bool {
+        matches!(self.holder, Site::Process(..))
+            && (self.by, self.kind) == (all.by, all.kind)
+            && (&self.name, &self.type_name) == (&all.name, &all.type_name)
+    }
+}
+
+/// What a series has in one sweep.
+#[derive(Debug, Clone, Default)]
+pub struct Members {
+    /// References.
+    pub handles: u64,
+    /// Descriptors.
+    pub fds: u64,
+    /// Kernel memory of the objects, each once.
+    pub memory_bytes: u64,
+    /// What it has differs from the sweep before.
+    pub moved: bool,
+    /// Object id, and descriptor or 0.
+    places: Vec<(u32, u32)>,
+    ids: BTreeSet<u32>,
+    paths: Vec<String>,
+    processes: BTreeSet<u32>,
+    holder: Option<Holder>,
+}
+
+impl Members {
+    /// What grows if it leaks: descriptors run out, and a dup is one more of them.
+    pub fn value(&self) -> u64 {
+        self.handles.max(self.fds)
+    }
+
+    /// It has nothing any more.
+    pub fn end(&mut self) {
+        self.handles = 0;
+        self.fds = 0;
+        self.moved = true;
+    }
+
+    /// How many came and went since: at least, as the same descriptor may have been closed and
+    /// opened again.
+    pub fn against(&mut self, before: &Self) -> (u64, u64) {
+        self.places.sort_unstable();
+        let common = common(&self.places, &before.places);
+        let came = (self.places.len() - common) as u64;
+        let went = (before.places.len() - common) as u64;
+        // References without a place of their own: only their number is known.
+        let more = self.value().saturating_sub(before.value());
+        let less = before.value().saturating_sub(self.value());
+        (came.max(more), went.max(less))
+    }
+
+    pub fn holder(&self) -> Option<Holder> {
+        self.holder.clone()
+    }
+
+    pub fn holders(&self) -> u64 {
+        (self.processes.len().max(self.paths.len()) as u64).max(1)
+    }
+
+    pub fn objects(&self) -> u64 {
+        self.ids.len() as u64
+    }
+
+    /// The highest ids, descending.
+    pub fn newest(&self, count: usize) -> Vec<u32> {
+        self.ids.iter().rev().take(count).copied().collect()
+    }
+
+    /// What the paths of pins have in common.
+    pub fn pattern(&self) -> Option<String> {
+        let paths: Vec<&str> = self.paths.iter().map(String::as_str).collect();
+        let mut patterns = fold_paths(&paths);
+        patterns.sort_unstable();
+        // The commonest: others are of pins that do not grow.
+        let runs = patterns.chunk_by(|a, b| a == b);
+        let largest = runs.max_by_key(|run| run.len())?;
+        largest.first().filter(|p| p.contains('*')).cloned()
+    }
+}
+
+/// How many elements two sorted lists share.
+fn common(a: &[(u32, u32)], b: &[(u32, u32)]) -> usize {
+    let (mut at, mut other, mut common) = (0, 0, 0);
+    while at < a.len() && other < b.len() {
+        match a[at].cmp(&b[other]) {
+            std::cmp::Ordering::Less => at += 1,
+            std::cmp::Ordering::Greater => other += 1,
+            std::cmp::Ordering::Equal => {
+                common += 1;
+                at += 1;
+                other += 1;
+            }
+        }
+    }
+    common
+}
+
+/// Names that differ in digits only are one.
+fn folded(name: &str) -> Arc<str> {
+    if !name.bytes().any(|b| b.is_ascii_digit()) {
+        return name.into();
+    }
+    let mut folded = String::with_capacity(name.len());
+    for c in name.chars() {
+        if !c.is_ascii_digit() {
+            folded.push(c);
+        } else if !folded.ends_with('*') {
+            folded.push('*');
+        }
+    }
+    folded.into()
+}
+
+/// All series of a sweep.
+pub fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key, Members> {
+    let mut found: FxHashMap<Key, Members> = FxHashMap::default();
+    let counts =
+        |o: &&Object| !o.facts.own && !o.facts.is_kernel_btf() && o.state != State::Unreferenced;
+    for object in objects.iter().filter(counts) {
+        let facts = &object.facts;
+        let (name, type_name): (_, Arc<str>) =
+            (folded(&facts.name), facts.type_name.as_str().into());
+        for reference in &facts.references {
+            // A group of holders that share the reference has it once.
+            let mut once: Vec<Site> = Vec::new();
+            for holder in reference.holders.iter().filter(|holder| keep(holder)) {
+                for site in sites(holder) {
+                    let key = Key {
+                        holder: site,
+                        by: reference.by,
+                        kind: facts.kind,
+                        name: name.clone(),
+                        type_name: type_name.clone(),
+                    };
+                    let first = !once.contains(&key.holder);
+                    if first {
+                        once.push(key.holder.clone());
+                    }
+                    let shared = matches!(key.holder, Site::Program(..));
+                    let members = found.entry(key).or_default();
+                    if first {
+                        members.handles += reference.count;
+                    }
+                    members.add(
+                        facts.id.unwrap_or_default(),
+                        facts.memory_bytes,
+                        holder,
+                        shared,
+                    );
+                }
+            }
+        }
+    }
+    // One process is told of as itself.
+    found.retain(|key, members| key.program().is_none() || members.processes.len() > 1);
+    found
+}
+
+impl Members {
+    fn add(&mut self, id: u32, memory: Option<u64>, holder: &Holder, program: bool) {
+        if self.ids.insert(id) {
+            self.memory_bytes = self.memory_bytes.saturating_add(memory.unwrap_or_default());
+        }
+        match holder {
+            Holder::Process(process) => {
+                self.processes.insert(process.pid);
+                // Of a program handles count: workers that share one have a descriptor each.
+                if program {
+                    self.places.push((id, process.pid));
+                } else {
+                    self.fds += process.fds.len() as u64;
+                    self.places.extend(process.fds.iter().map(|&fd| (id, fd)));
+                }
+            }
+            Holder::Pin(pin) => {
+                self.paths.push(pin.path.clone());
+                self.places.push((id, 0));
+            }
+            _ => self.places.push((id, 0)),
+        }
+        if self.holder.is_none() {
+            self.holder = Some(without_fds(holder));
+        }
+    }
+}
+
+/// Descriptors are counted, not listed.
+fn without_fds(holder: &Holder) -> Holder {
+    match holder {
+        Holder::Process(process) => Holder::Process(Box::new(Process {
+            fds: vec![],
+            ..Process::clone(process)
+        })),
+        other => other.clone(),
+    }
+}
+
+fn sites(holder: &Holder) -> Vec<Site> {
+    let open_by = || -> Vec<u32> { holder.open_by().iter().map(|p| p.pid).collect() };
+    match holder {
+        Holder::Process(p) => vec![
+            Site::Process(p.pid, p.start_ticks, p.tid),
+            Site::Program(p.comm.clone(), p.exe.clone()),
+        ],
+        Holder::Pin(pin) => vec![Site::Pins(pin.path.matches('/').count())],
+        Holder::Map(o) => vec![Site::Object(Kind::Map, o.id)],
+        Holder::Prog(o) => vec![Site::Object(Kind::Prog, o.id)],
+        Holder::Link(o) => vec![Site::Object(Kind::Link, o.id)],
+        Holder::Btf(o) => vec![Site::Object(Kind::Btf, o.id)],
+        Holder::Attachment(a) => {
+            let at = a.attach_type.as_deref().unwrap_or_default();
+            let target = if a.open_by.is_empty() { &*a.target } else { "" };
+            vec![Site::Kernel(format!("{at} {target}"), open_by())]
+        }
+        Holder::Socket(s) => {
+            let family = s.family.as_deref().unwrap_or_default();
+            vec![Site::Kernel(format!("socket {family}"), open_by())]
+        }
+        Holder::IoUring(_) => vec![Site::Kernel("io_uring".into(), open_by())],
+        Holder::Module { name } => vec![Site::Kernel(format!("module {name}"), vec![])],
+        Holder::Kernel { what } => vec![Site::Kernel(what.clone(), vec![])],
+    }
+}

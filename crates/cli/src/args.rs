@@ -23,6 +23,8 @@ pub enum Command {
     Ls(LsArgs),
     /// Account for every reference of one object, what keeps it, how to let it go
     Why(WhyArgs),
+    /// Follow handles live, and tell of leaks as they grow
+    Watch(WatchArgs),
     /// Known leaks, reproduced for real
     Lab(LabArgs),
     /// The process that a lab scenario runs in
@@ -168,6 +170,36 @@ pub struct WhyArgs {
     pub fail_on: Vec<FailOn>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct WatchArgs {
+    /// End after this long (30s, 5m); otherwise at Ctrl-C
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Only what this process holds
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// Only what is held from this cgroup or one below it
+    #[arg(long, value_name = "CGROUP")]
+    pub cgroup: Option<String>,
+    /// Growth through this long is a leak; before, it is suspected
+    #[arg(long, default_value = "150s", value_name = "DURATION", value_parser = parse_pause)]
+    pub window: Duration,
+    /// Between two sweeps; half of it while something moves
+    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = parse_pause)]
+    pub interval: Duration,
+    /// Exit with 1 if something leaks, or is suspected to, at the end
+    #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
+    pub fail_on: Vec<WatchFailOn>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WatchFailOn {
+    /// A series grows at the end
+    Growth,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -320,6 +352,14 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         .parse()
         .map_err(|_| "expected a duration such as 30s".to_owned())?;
     Duration::try_from_secs_f64(number * seconds).map_err(|e| e.to_string())
+}
+
+/// A duration that is not nothing.
+fn parse_pause(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        duration if duration < Duration::from_millis(10) => Err("at least 10ms".into()),
+        duration => Ok(duration),
+    }
 }
 
 #[cfg(test)]

@@ -29,13 +29,24 @@ pub fn check<'a>(
         }
     }
     if let Some(cgroup) = &args.cgroup {
-        let hint = "write it as /proc/PID/cgroup does, such as /system.slice/agent.service";
-        if !cgroup.starts_with('/') || cgroup.starts_with("/sys/fs/cgroup/") {
-            let message = format!("`{cgroup}` is no cgroup's path: {hint}");
-            return Err(Usage(message).into());
-        }
+        check_cgroup(cgroup)?;
     }
     Ok(())
+}
+
+/// Paths of a mounted hierarchy match nothing.
+pub fn check_cgroup(cgroup: &str) -> Result<(), Usage> {
+    let hint = "write it as /proc/PID/cgroup does, such as /system.slice/agent.service";
+    if !cgroup.starts_with('/') || cgroup.starts_with("/sys/fs/cgroup/") {
+        return Err(Usage(format!("`{cgroup}` is no cgroup's path: {hint}")));
+    }
+    Ok(())
+}
+
+/// The same cgroup, or one below it.
+pub fn is_below(path: &str, cgroup: &str) -> bool {
+    path.strip_prefix(cgroup.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What the list is narrowed by, as on the command line.
@@ -103,11 +114,7 @@ fn held_by(all: &[Object], pid: u32) -> HashSet<ObjectId> {
 
 /// Held from this cgroup or one below it, or charged to it.
 fn in_cgroup(object: &Object, cgroup: &str) -> bool {
-    let cgroup = cgroup.trim_end_matches('/');
-    let below = |path: &str| {
-        path.strip_prefix(cgroup)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
+    let below = |path: &str| is_below(path, cgroup);
     object.facts.charged_to.as_deref().is_some_and(below)
         || object.holders_and_ends().any(
             |holder| matches!(holder, Holder::Process(p) if p.cgroup.as_deref().is_some_and(below)),

@@ -12,6 +12,7 @@ mod from;
 mod labs;
 mod ls;
 mod output;
+mod watch;
 mod why;
 
 use clap::Parser;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let answer = match args.command {
         args::Command::Ls(args) => ls::run(&args),
         args::Command::Why(args) => why::run(&args),
+        args::Command::Watch(args) => watch::run(&args),
         args::Command::Lab(args) => labs::run(&args),
         args::Command::LabChild(args) => labs::child(&args),
     };

@@ -3,9 +3,12 @@
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to standard output, buffered. That the reader has seen enough is no
 /// error, and the answer stands; that the disk is full is one.
+///
+/// That it has is told by [`is_closed`].
 pub fn print(
     write: impl FnOnce(&mut BufWriter<io::StdoutLock<'static>>) -> io::Result<()>,
 ) -> anyhow::Result<()> {
@@ -14,8 +17,19 @@ pub fn print(
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).context("standard output cannot be written")
         }
-        _ => Ok(()),
+        Err(_) => {
+            CLOSED.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
+}
+
+static CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Nobody reads what is printed any more.
+pub fn is_closed() -> bool {
+    CLOSED.load(Ordering::Relaxed)
 }
 
 /// JSON on one line, or indented for a terminal.

@@ -191,6 +191,8 @@ pub struct LeakEvent {
     pub per_second: f64,
     /// Kernel memory of the objects, as far as known.
     pub memory_bytes: u64,
+    /// Path of the memory cgroup that is charged for the newest of them.
+    pub charged_to: Option<String>,
     /// Limits ahead, the nearest first.
     pub exhausts: Vec<Exhaustion>,
 }

@@ -15,6 +15,22 @@ impl Proc {
         self.line("sys/kernel/osrelease")
     }
 
+    /// Memory of this process at its most (`VmHWM`), in bytes.
+    pub fn peak_memory(&self) -> Result<u64, Error> {
+        let path = self.root().join("self/status");
+        let malformed = || Error::Malformed {
+            path: path.clone(),
+            what: "no VmHWM",
+        };
+        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        Ok(kib.ok_or_else(malformed)? << 10)
+    }
+
     /// Whether `/proc` keeps processes from us (`hidepid`): there is always a first one.
     pub fn hides_processes(&self) -> bool {
         self.root().join("self").exists() && !self.process_path(1).exists()

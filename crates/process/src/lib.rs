@@ -19,6 +19,7 @@ mod fd;
 pub mod fdinfo;
 pub mod fdstore;
 mod host;
+pub mod limits;
 mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;

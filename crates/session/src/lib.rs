@@ -17,11 +17,13 @@ mod privilege;
 mod staged;
 mod sweep;
 mod unique;
+mod watch;
 
 pub use details::types;
 pub use kernel::Needs;
 pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};
+pub use watch::{Keep, Watch, WatchOptions};
 
 /// Why no sweep could be made.
 #[derive(Debug, thiserror::Error)]

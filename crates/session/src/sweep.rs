@@ -53,8 +53,22 @@ impl Sweeper {
         &self.proc
     }
 
+    /// Time spent so far on loading the programs of costly walks.
+    pub(crate) fn loading(&self) -> Duration {
+        self.walks.loading()
+    }
+
     /// Counts everything once, or until the accounts settle.
     pub fn sweep(&mut self) -> Result<Sweep, Error> {
+        self.passes(PASSES)
+    }
+
+    /// Counts everything once: for one look of many. Accounts that move meanwhile are not settled.
+    pub fn look(&mut self) -> Result<Sweep, Error> {
+        self.passes(1)
+    }
+
+    fn passes(&mut self, at_most: u32) -> Result<Sweep, Error> {
         let begun = Instant::now();
         let time = format!("{:.3}", jiff::Timestamp::now());
         let proc = self.proc.clone();
@@ -115,7 +129,8 @@ impl Sweeper {
                 further += took;
             }
             let remainder = ledger.has_remainder();
-            if !moving || !may_look_again(passes, remainder, further + took) {
+            let again = passes < at_most && may_look_again(passes, remainder, further + took);
+            if !moving || !again {
                 if staged.is_cut() {
                     staged.say_cut(&mut view);
                     ledger = ledger.out_of_sight(&view.sight);
@@ -332,10 +347,12 @@ impl Sweeper {
     }
 }
 
+/// Of one sweep, at most.
+const PASSES: u32 = 3;
+
 /// Whether there may be another pass after so many, if further ones (it included) will have taken
 /// so long. The programs that they run are loaded by then, which is not counted.
 fn may_look_again(passes: u32, remainder: bool, further: Duration) -> bool {
-    const PASSES: u32 = 3;
     const FURTHER: Duration = Duration::from_millis(200);
     // One pass settles no remainder: on a host where a pass takes longer, there would be none
     // that is ever called unexplained.

@@ -4,6 +4,7 @@
 //! list/  ls:  rows (grouped or not) ──► columns that fit ──► totals and footer
 //! diff/  ls --diff: what grew, the tables of what appeared and vanished, what changed
 //! why/   why: headline, the account as a tree, chains, how to let it go
+//! watch   watch: a line, wrapped, for each event
 //!             └── all write through Screen: it alone knows width and colour
 //! ```
 //!
@@ -25,12 +26,14 @@ mod screen;
 mod shell;
 mod text;
 pub mod units;
+mod watch;
 mod why;
 mod words;
 mod wrapped;
 
 pub use diff::diff;
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
+pub use watch::watch;
 pub use why::why;
 pub use wrapped::Wrapped;
 

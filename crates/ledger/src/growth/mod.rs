@@ -233,6 +233,7 @@ impl Series {
                 Trend::LateRelease | Trend::Plateau | Trend::Over => 0.0,
             },
             memory_bytes: members.memory_bytes,
+            charged_to: members.charged_to.clone(),
             exhausts: vec![],
         })
     }

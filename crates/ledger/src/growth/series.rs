@@ -1,6 +1,6 @@
 //! Which references belong together, without what is different each time.
 
-use model::{By, Holder, Kind, Object, Process, State, fold_paths};
+use model::{By, Facts, Holder, Kind, Object, Process, State, fold_paths};
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -61,6 +61,8 @@ pub struct Members {
     pub fds: u64,
     /// Kernel memory of the objects, each once.
     pub memory_bytes: u64,
+    /// The memory cgroup that is charged for the newest of them.
+    pub charged_to: Option<String>,
     /// What it has differs from the sweep before.
     pub moved: bool,
     /// Object id, and descriptor or 0.
@@ -189,12 +191,7 @@ pub fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<
                     if first {
                         members.handles += reference.count;
                     }
-                    members.add(
-                        facts.id.unwrap_or_default(),
-                        facts.memory_bytes,
-                        holder,
-                        shared,
-                    );
+                    members.add(facts, holder, shared);
                 }
             }
         }
@@ -205,9 +202,14 @@ pub fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<
 }
 
 impl Members {
-    fn add(&mut self, id: u32, memory: Option<u64>, holder: &Holder, program: bool) {
+    fn add(&mut self, facts: &Facts, holder: &Holder, program: bool) {
+        let id = facts.id.unwrap_or_default();
         if self.ids.insert(id) {
-            self.memory_bytes = self.memory_bytes.saturating_add(memory.unwrap_or_default());
+            let bytes = facts.memory_bytes.unwrap_or_default();
+            self.memory_bytes = self.memory_bytes.saturating_add(bytes);
+            if self.ids.last() == Some(&id) {
+                self.charged_to.clone_from(&facts.charged_to);
+            }
         }
         match holder {
             Holder::Process(process) => {

@@ -1,0 +1,166 @@
+//! A watch: sweeps, one after the other, and what grows from one to the next.
+//!
+//! No hook on any system call: what comes and goes between two sweeps is not seen, and what is
+//! counted is said to be a lower bound.
+
+mod ahead;
+
+use crate::{Error, Sweeper};
+use ledger::Growth;
+use model::{CannotSee, Holder, LeakEvent, Object, Snapshot, WatchCost, WatchStart, WatchSummary};
+use rustix::time::{ClockId, clock_gettime};
+use std::time::{Duration, Instant};
+
+/// How a watch shall look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WatchOptions {
+    /// Growth through so long is called a leak.
+    pub window: Duration,
+    /// Between two sweeps, where nothing moves.
+    pub interval: Duration,
+}
+
+impl Default for WatchOptions {
+    fn default() -> Self {
+        Self {
+            // Longer than the two minutes after which Go forces a collection
+            // (forcegcperiod in runtime/proc.go), which releases what nobody closed.
+            window: Duration::from_secs(150),
+            interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Whose handles are watched.
+pub type Keep = Box<dyn Fn(&Holder) -> bool>;
+
+/// A watch under way.
+pub struct Watch {
+    sweeper: Sweeper,
+    growth: Growth,
+    options: WatchOptions,
+    keep: Keep,
+    begun: Instant,
+    /// Processor time before the first sweep: loading the walks is in it.
+    before: Duration,
+    /// How long the last sweep kept a processor.
+    last_took: Duration,
+    cannot_see: Vec<CannotSee>,
+}
+
+/// Of a processor's time, sweeps take at most this.
+const SHARE: f64 = 0.01;
+/// No pause is longer, however long a sweep takes.
+const LONGEST: Duration = Duration::from_secs(30);
+
+impl Watch {
+    /// Begins with the first sweep, which nothing is compared with.
+    pub fn begin(
+        mut sweeper: Sweeper,
+        options: WatchOptions,
+        keep: Keep,
+    ) -> Result<(Self, WatchStart), Error> {
+        let first = sweeper.sweep()?;
+        let before = processor_time();
+        let mut growth = Growth::new(options.window.as_secs_f64());
+        growth.observe(0.0, first.ledger.objects(), &*keep);
+        let start = WatchStart {
+            schema: WatchStart::SCHEMA.into(),
+            t: 0.0,
+            time: first.snapshot.time.clone(),
+            source: "sweep".into(),
+            cost: "no hook on any system call; each sweep goes over all descriptor tables".into(),
+            window_seconds: options.window.as_secs_f64(),
+            kernel: first.snapshot.kernel.clone(),
+            boot_id: first.snapshot.boot_id.clone(),
+            cannot_see: first.snapshot.cannot_see.clone(),
+        };
+        let watch = Self {
+            sweeper,
+            growth,
+            options,
+            keep,
+            begun: Instant::now(),
+            before,
+            last_took: Duration::ZERO,
+            cannot_see: first.snapshot.cannot_see,
+        };
+        Ok((watch, start))
+    }
+
+    /// One sweep more, and what has changed with it.
+    pub fn look(&mut self) -> Result<Vec<LeakEvent>, Error> {
+        let loading = self.sweeper.loading();
+        let before = processor_time();
+        let sweep = self.sweeper.look()?;
+        let t = self.begun.elapsed().as_secs_f64();
+        let objects = sweep.ledger.objects();
+        let mut changed = self.growth.observe(t, objects, &*self.keep);
+        self.look_ahead(&mut changed, objects);
+        self.note(sweep.snapshot);
+        let loaded = self.sweeper.loading().saturating_sub(loading);
+        self.before += loaded;
+        self.last_took = processor_time()
+            .saturating_sub(before)
+            .saturating_sub(loaded);
+        Ok(changed)
+    }
+
+    fn note(&mut self, snapshot: Snapshot) {
+        self.cannot_see = snapshot.cannot_see;
+    }
+
+    fn look_ahead(&self, events: &mut [LeakEvent], objects: &[Object]) {
+        for event in events {
+            event.exhausts = ahead::exhausts(self.sweeper.proc(), event, objects);
+        }
+    }
+
+    /// How long to wait before the next sweep: half as long while something moves, and so long
+    /// that sweeps take no more than a hundredth of a processor.
+    pub fn pause(&self) -> Duration {
+        let pause = if self.growth.is_moving() {
+            self.options.interval / 2
+        } else {
+            self.options.interval
+        };
+        pause.max(self.last_took.div_f64(SHARE).min(LONGEST))
+    }
+
+    /// How each series that was told of stands.
+    pub fn standing(&self) -> Vec<LeakEvent> {
+        self.growth.standing(self.begun.elapsed().as_secs_f64())
+    }
+
+    /// The last words.
+    pub fn summary(&self) -> WatchSummary {
+        let t = self.begun.elapsed().as_secs_f64();
+        let standing = self.standing();
+        let leaks = standing
+            .iter()
+            .filter(|series| series.leak >= model::Leak::Suspected);
+        let cpu = processor_time().saturating_sub(self.before).as_secs_f64();
+        WatchSummary {
+            t,
+            leaks: leaks.count() as u64,
+            sweeps: self.growth.sweeps(),
+            lost_events: 0,
+            created: self.growth.created(),
+            cost: WatchCost {
+                cpu_seconds: cpu,
+                share: if t > 0.0 { cpu / t } else { 0.0 },
+                rss_bytes: self.sweeper.proc().peak_memory().unwrap_or_default(),
+            },
+            cannot_see: self.cannot_see.clone(),
+        }
+    }
+}
+
+/// Of this process, all its threads.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap_or_default(),
+        time.tv_nsec.try_into().unwrap_or_default(),
+    )
+}

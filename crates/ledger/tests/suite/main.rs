@@ -5,6 +5,7 @@ mod build;
 mod candidates;
 mod chains;
 mod diff;
+mod growth;
 mod kernel_ends;
 mod properties;
 mod release;

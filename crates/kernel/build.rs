@@ -30,9 +30,7 @@ fn main() {
     println!("cargo:rerun-if-changed=src");
     println!("cargo:rerun-if-env-changed=CLANG");
 
-    let walks = out.join("walks.bpf.o");
-    let mut linker = libbpf_rs::Linker::new(&walks).expect("a BPF linker");
-    for source in SOURCES {
+    let compile = |source: &str| {
         let object = out
             .join(Path::new(source).file_name().expect("a file name"))
             .with_extension("o");
@@ -43,13 +41,23 @@ fn main() {
             .clang_args(clang_args(&root))
             .build()
             .unwrap_or_else(|e| panic!("{source} does not compile:\n{e:#}"));
-        linker.add_file(&object).expect("the object links");
+        object
+    };
+    let walks = out.join("walks.bpf.o");
+    let mut linker = libbpf_rs::Linker::new(&walks).expect("a BPF linker");
+    for source in SOURCES {
+        linker.add_file(compile(source)).expect("the object links");
     }
     linker.link().expect("the walks link into one object");
     without_rodata(&walks);
     SkeletonBuilder::new()
         .obj(&walks)
         .generate(out.join("walks.skel.rs"))
+        .expect("a skeleton");
+    // Loaded only for a command that is followed: its maps are nothing for every sweep.
+    SkeletonBuilder::new()
+        .obj(compile("src/trace/tree.bpf.c"))
+        .generate(out.join("tree.skel.rs"))
         .expect("a skeleton");
     std::fs::write(out.join("wanted.rs"), wanted(&walks)).expect("OUT_DIR can be written");
 }

@@ -189,17 +189,25 @@ pub struct WatchArgs {
     /// Between two sweeps; half of it while something moves
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = parse_pause)]
     pub interval: Duration,
-    /// Exit with 1 if something leaks, or is suspected to, at the end
+    /// Exit with 1 if something grows at the end; of a command, also if a handle was open when a
+    /// process of it ended, or if it left objects behind
     #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
     pub fail_on: Vec<WatchFailOn>,
     #[command(flatten)]
     pub common: Common,
+    /// Run this, and follow it and all that it starts until it ends
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["duration", "pid", "cgroup"])]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WatchFailOn {
     /// A series grows at the end
     Growth,
+    /// A process of the command ended with a handle open
+    OpenAtExit,
+    /// An object outlives the command, and no process holds it
+    LeftBehind,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -13,6 +13,8 @@ pub enum Answer {
     Found,
     /// Answered in part, and `--strict` wants all.
     Partial,
+    /// A command was run, and this is its own status.
+    Command(u8),
 }
 
 impl Answer {
@@ -56,6 +58,7 @@ pub fn report(answer: anyhow::Result<Answer>) -> ExitCode {
         Ok(Answer::Clean) => return ExitCode::SUCCESS,
         Ok(Answer::Found) => return ExitCode::from(1),
         Ok(Answer::Partial) => return ExitCode::from(3),
+        Ok(Answer::Command(status)) => return ExitCode::from(status),
         Err(error) => error,
     };
     if is_closed_pipe(&error) {

@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use serde::Serialize;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes to standard output, buffered. That the reader has seen enough is no
@@ -47,12 +48,16 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// The terminal's width, else `$COLUMNS`, else 80; colour only on a terminal and
 /// without `NO_COLOR`.
 pub fn style() -> view::Style {
+    style_of(&io::stdout())
+}
+
+/// The same of another place that text goes to.
+pub fn style_of(out: &(impl io::IsTerminal + AsFd)) -> view::Style {
     const USUAL: usize = 80;
-    let stdout = io::stdout();
-    let terminal = stdout.is_terminal();
+    let terminal = out.is_terminal();
     let columns = || std::env::var("COLUMNS").ok()?.parse().ok();
     let width = if terminal {
-        let size = rustix::termios::tcgetwinsize(&stdout).ok();
+        let size = rustix::termios::tcgetwinsize(out).ok();
         size.map(|s| usize::from(s.ws_col))
             .filter(|&w| w > 0)
             .or_else(columns)

@@ -20,6 +20,7 @@ mod objects;
 mod rows;
 mod samples;
 pub mod sys;
+pub mod trace;
 mod walks;
 
 pub use error::{Error, Needs};

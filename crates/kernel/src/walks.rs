@@ -234,6 +234,16 @@ impl Walks {
         &self.own
     }
 
+    /// What our own descriptors taught us of BPF's files.
+    pub(crate) fn file_ops(&self) -> &types::file_ops {
+        &self.file_ops
+    }
+
+    /// Something else that this process made in order to look.
+    pub(crate) fn add_own(&mut self, id: Option<ObjectId>) {
+        self.own.extend(id);
+    }
+
     /// Notes maps that libbpf made to try out what the kernel can do. Their program
     /// is closed, and they go with it after a grace period; until then they stand
     /// among our own ids, without a user.

@@ -53,6 +53,10 @@ impl Sweeper {
         &self.proc
     }
 
+    pub(crate) fn walks_mut(&mut self) -> &mut Walks {
+        &mut self.walks
+    }
+
     /// Time spent so far on loading the programs of costly walks.
     pub(crate) fn loading(&self) -> Duration {
         self.walks.loading()

@@ -4,10 +4,16 @@
 //! counted is said to be a lower bound.
 
 mod ahead;
+mod command;
+
+pub use command::{Followed, StartError};
 
 use crate::{Error, Sweeper};
 use ledger::Growth;
-use model::{CannotSee, Holder, LeakEvent, Object, Snapshot, WatchCost, WatchStart, WatchSummary};
+use model::{
+    CannotSee, Holder, LeakEvent, Object, ObjectId, Snapshot, WatchCost, WatchStart, WatchSummary,
+};
+use rustc_hash::FxHashSet;
 use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
@@ -46,6 +52,8 @@ pub struct Watch {
     /// How long the last sweep kept a processor.
     last_took: Duration,
     cannot_see: Vec<CannotSee>,
+    /// Objects that the first sweep found.
+    first: FxHashSet<ObjectId>,
 }
 
 /// Of a processor's time, sweeps take at most this.
@@ -83,6 +91,7 @@ impl Watch {
             begun: Instant::now(),
             before,
             last_took: Duration::ZERO,
+            first: ids(first.ledger.objects()),
             cannot_see: first.snapshot.cannot_see,
         };
         Ok((watch, start))
@@ -93,7 +102,7 @@ impl Watch {
         let loading = self.sweeper.loading();
         let before = processor_time();
         let sweep = self.sweeper.look()?;
-        let t = self.begun.elapsed().as_secs_f64();
+        let t = self.elapsed();
         let objects = sweep.ledger.objects();
         let mut changed = self.growth.observe(t, objects, &*self.keep);
         self.look_ahead(&mut changed, objects);
@@ -127,14 +136,19 @@ impl Watch {
         pause.max(self.last_took.div_f64(SHARE).min(LONGEST))
     }
 
+    /// Seconds since it began.
+    pub(crate) fn elapsed(&self) -> f64 {
+        self.begun.elapsed().as_secs_f64()
+    }
+
     /// How each series that was told of stands.
     pub fn standing(&self) -> Vec<LeakEvent> {
-        self.growth.standing(self.begun.elapsed().as_secs_f64())
+        self.growth.standing(self.elapsed())
     }
 
     /// The last words.
     pub fn summary(&self) -> WatchSummary {
-        let t = self.begun.elapsed().as_secs_f64();
+        let t = self.elapsed();
         let standing = self.standing();
         let leaks = standing
             .iter()
@@ -154,6 +168,11 @@ impl Watch {
             cannot_see: self.cannot_see.clone(),
         }
     }
+}
+
+fn ids(objects: &[Object]) -> FxHashSet<ObjectId> {
+    let ids = objects.iter().filter_map(|o| o.facts.object_id());
+    ids.collect()
 }
 
 /// Of this process, all its threads.

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * A command and all that it starts: which processes these are, and what stood in their descriptor
+ * tables when they ended.
+ *
+ * Both hooks are off the path of system calls: a fork and an exit have them, nothing else has.
+ */
+#include "tree.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct file_ops file_ops;
+/* For the generator. */
+struct tree_row tree_row_type;
+/* While it is set, what this process (as our pid namespace sees it) forks is the root of the tree. */
+u32 armed;
+/* Rows for which there was no room, and processes. */
+u64 lost;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4 << 20);
+} rows SEC(".maps");
+
+/* Thread group ids of the initial pid namespace. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, u32);
+	__type(value, u8);
+} tree SEC(".maps");
+
+SEC("tp_btf/sched_process_fork")
+int forked(u64 *ctx)
+{
+	struct task_struct *parent = (void *)ctx[0], *child = (void *)ctx[1];
+	u32 from = parent->tgid, to = child->tgid;
+	u8 one = 1;
+
+	/* A thread. */
+	if (from == to)
+		return 0;
+	if (!bpf_map_lookup_elem(&tree, &from) &&
+	    (!armed || pid_in_our_namespace(parent->group_leader) != armed))
+		return 0;
+	if (bpf_map_update_elem(&tree, &to, &one, BPF_ANY))
+		__sync_fetch_and_add(&lost, 1);
+	return 0;
+}
+
+struct table {
+	struct file **fd;
+	u32 pid;
+	u32 max;
+	u64 start;
+};
+
+static __always_inline void put(struct tree_row *r)
+{
+	if (bpf_ringbuf_output(&rows, r, sizeof(*r), 0))
+		__sync_fetch_and_add(&lost, 1);
+}
+
+static long descriptor(u32 fd, struct table *table)
+{
+	struct tree_row r = {};
+	struct file *file = NULL;
+	void *object;
+
+	if (fd >= table->max)
+		return 1;
+	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+		return 0;
+	r.kind = kind_of_table((u64)BPF_CORE_READ(file, f_op)) ?:
+		 kind_of_release((u64)BPF_CORE_READ(file, f_op, release));
+	object = BPF_CORE_READ(file, private_data);
+	if (r.kind == ROW_MAP_FILE) {
+		struct bpf_map *map = object;
+
+		r.id = BPF_CORE_READ(map, id);
+		r.type = BPF_CORE_READ(map, map_type);
+		BPF_CORE_READ_INTO(&r.name, map, name);
+	} else if (r.kind == ROW_PROG_FILE) {
+		struct bpf_prog *prog = object;
+
+		r.id = BPF_CORE_READ(prog, aux, id);
+		r.type = BPF_CORE_READ(prog, type);
+		BPF_CORE_READ_INTO(&r.name, prog, aux, name);
+	} else if (r.kind == ROW_LINK_FILE) {
+		struct bpf_link *link = object;
+
+		r.id = BPF_CORE_READ(link, id);
+		r.type = BPF_CORE_READ(link, type);
+	} else if (r.kind == ROW_BTF_FILE) {
+		r.id = BPF_CORE_READ((struct btf *)object, id);
+	} else {
+		return 0;
+	}
+	r.pid = table->pid;
+	r.fd = fd;
+	r.file = (u64)file;
+	r.start = table->start;
+	if (bpf_core_field_exists(file->f_ref))
+		r.refs = BPF_CORE_READ(file, f_ref.refcnt.counter) + 1;
+	else
+		r.refs = BPF_CORE_READ(file, f_count.counter);
+	put(&r);
+	return 0;
+}
+
+/* The last thread of a process of the tree: its descriptors are still there (do_exit: exit_files comes later). */
+static __always_inline bool ends(struct task_struct *task, struct table *table)
+{
+	u32 tgid = task->tgid;
+	struct fdtable *fdt;
+
+	/* Threads that end together may all see this; one takes the process out of the tree. */
+	if (BPF_CORE_READ(task, signal, live.counter) || bpf_map_delete_elem(&tree, &tgid))
+		return false;
+	fdt = BPF_CORE_READ(task, files, fdt);
+	table->fd = BPF_CORE_READ(fdt, fd);
+	table->max = BPF_CORE_READ(fdt, max_fds);
+	table->pid = pid_in_our_namespace(task->group_leader);
+	table->start = BPF_CORE_READ(task, group_leader, start_boottime);
+	return true;
+}
+
+static __always_inline void ended(struct task_struct *task, struct table *table, u32 read)
+{
+	struct tree_row r = {};
+
+	r.kind = TREE_ENDED;
+	r.pid = table->pid;
+	r.start = table->start;
+	r.cut = table->max > read;
+	BPF_CORE_READ_INTO(&r.name, task, group_leader, comm);
+	put(&r);
+}
+
+#define MOST (1 << 20)
+#define MOST_PLAIN 512
+
+SEC("tp_btf/sched_process_exit")
+int exited(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct table table = {};
+
+	if (!ends(task, &table))
+		return 0;
+	bpf_loop(table.max < MOST ? table.max : MOST, descriptor, &table, 0);
+	ended(task, &table, MOST);
+	return 0;
+}
+
+/* Before v5.17 there is no bpf_loop(). */
+SEC("tp_btf/sched_process_exit")
+int exited_plain(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct table table = {};
+	u32 fd;
+
+	if (!ends(task, &table))
+		return 0;
+	for (fd = 0; fd < MOST_PLAIN; fd++)
+		if (descriptor(fd, &table))
+			break;
+	ended(task, &table, MOST_PLAIN);
+	return 0;
+}

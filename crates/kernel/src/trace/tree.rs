@@ -1,0 +1,268 @@
+//! A command and all that it starts, and what these processes had open when they ended.
+
+use crate::error::{Error, Needs};
+use crate::objects::names;
+use crate::rows::types;
+use crate::sys;
+use crate::walks::Walks;
+use generated::types::tree_row;
+use generated::{TreeSkel, TreeSkelBuilder};
+use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
+use libbpf_rs::{Link, ProgramImpl, RingBuffer, RingBufferBuilder};
+use model::{Kind, ObjectId};
+use rustc_hash::FxHashMap;
+use std::cell::RefCell;
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::rc::Rc;
+
+#[allow(
+    missing_docs,
+    non_camel_case_types,
+    unsafe_code,
+    clippy::all,
+    clippy::pedantic,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    unused_qualifications,
+    dead_code
+)]
+mod generated {
+    include!(concat!(env!("OUT_DIR"), "/tree.skel.rs"));
+}
+
+/// A process that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// In our pid namespace; 0 if it was not visible there.
+    pub pid: u32,
+    /// When it began, in nanoseconds since boot (`start_boottime`).
+    pub start: u64,
+    /// At most 15 bytes.
+    pub comm: Vec<u8>,
+    /// BPF files in its table that nobody else had.
+    pub open: Vec<Open>,
+    /// Its table was longer than could be read.
+    pub cut: bool,
+}
+
+/// A file that was open, and that its process was the last to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// Map, program, link or BTF.
+    pub kind: Kind,
+    /// Of the object.
+    pub id: u32,
+    /// In bpftool's words.
+    pub type_name: String,
+    /// Of the object; at most 15 bytes.
+    pub name: Vec<u8>,
+    /// Its descriptors.
+    pub fds: Vec<u32>,
+}
+
+type Rows = Rc<RefCell<Vec<tree_row>>>;
+
+/// The hooks on fork and exit, and whom they follow. Dropped, they are gone.
+pub struct Tree {
+    skel: TreeSkel<'static>,
+    ring: RingBuffer<'static>,
+    rows: Rows,
+    /// Rows of processes that have not ended yet.
+    pending: FxHashMap<(u32, u64), Vec<tree_row>>,
+    /// They stay attached as long as these live.
+    _links: Vec<Link>,
+}
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tree").finish_non_exhaustive()
+    }
+}
+
+impl Tree {
+    /// Loads and attaches the hooks (`tp_btf`: 5.5; the ring buffer: 5.8). Needs `CAP_BPF` and
+    /// `CAP_PERFMON`. What BPF's files look like the walks have learned.
+    pub fn follow(walks: &mut Walks) -> Result<Self, Error> {
+        let mut skel = match load("exited") {
+            Ok(skel) => skel,
+            // No bpf_loop before 5.17 (e6f2dd0f8067 "bpf: Add bpf_loop helper").
+            Err(_) => load("exited_plain").map_err(|e| refused(&e))?,
+        };
+        let bss = bss(&mut skel);
+        // The two objects have one header, and so the same struct under two names.
+        // SAFETY: both are generated from `struct file_ops` of files.h: integers only.
+        bss.file_ops = unsafe { std::mem::transmute_copy(walks.file_ops()) };
+        let mut links = Vec::new();
+        for prog in skel.object().progs_mut() {
+            if prog.autoload() {
+                links.push(prog.attach().map_err(|e| refused(&e))?);
+            }
+        }
+        for link in &links {
+            walks.note_own(Kind::Link, sys::link_id(link.as_fd()));
+        }
+        for prog in skel.object().progs().filter(ProgramImpl::autoload) {
+            walks.note_own(Kind::Prog, sys::prog_id(prog.as_fd()));
+        }
+        for map in skel.object().maps() {
+            walks.note_own(Kind::Map, sys::map_id(map.as_fd()));
+        }
+        let btf = {
+            use libbpf_rs::AsRawLibbpf as _;
+            let object = skel.object().as_libbpf_object().as_ptr();
+            // SAFETY: the object is loaded and lives as long as the skeleton.
+            unsafe { libbpf_sys::bpf_object__btf_fd(object) }
+        };
+        if btf >= 0 {
+            // SAFETY: the descriptor belongs to the object, which outlives this call.
+            let btf = unsafe { BorrowedFd::borrow_raw(btf) };
+            walks.note_own(Kind::Btf, sys::btf_id(btf));
+        }
+        let rows = Rows::default();
+        let mut ring = RingBufferBuilder::new();
+        let into = Rc::clone(&rows);
+        let take = move |bytes: &[u8]| {
+            into.borrow_mut().extend(row(bytes));
+            0
+        };
+        ring.add(&skel.maps.rows, take).map_err(|e| refused(&e))?;
+        let ring = ring.build().map_err(|e| refused(&e))?;
+        Ok(Self {
+            ring,
+            rows,
+            pending: FxHashMap::default(),
+            _links: links,
+            skel,
+        })
+    }
+
+    /// While it is armed, what this process forks is followed from its first instruction.
+    pub fn arm(&mut self, armed: bool) {
+        bss(&mut self.skel).armed = if armed { std::process::id() } else { 0 };
+    }
+
+    /// Becomes readable when a process has ended.
+    pub fn readiness(&self) -> RawFd {
+        self.ring.epoll_fd()
+    }
+
+    /// Processes of the tree that have ended since this was last asked.
+    pub fn ended(&mut self) -> io::Result<Vec<Ended>> {
+        self.ring
+            .consume()
+            .map_err(|e| io::Error::other(e.to_string()))?;
+        let mut ended = Vec::new();
+        for row in self.rows.borrow_mut().drain(..) {
+            let key = (row.pid, row.start);
+            if row.kind == ENDED {
+                let rows = self.pending.remove(&key).unwrap_or_default();
+                ended.push(Ended {
+                    pid: row.pid,
+                    start: row.start,
+                    comm: text(&row),
+                    open: last_holders(&rows),
+                    cut: row.cut != 0,
+                });
+            } else {
+                self.pending.entry(key).or_default().push(row);
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Rows and processes that were lost for want of room.
+    pub fn lost(&mut self) -> u64 {
+        bss(&mut self.skel).lost
+    }
+}
+
+/// `TREE_ENDED` in tree.h.
+const ENDED: u32 = 0;
+
+fn load(exit: &str) -> libbpf_rs::Result<TreeSkel<'static>> {
+    // Lives as long as the process, which makes one.
+    let storage = Box::leak(Box::new(MaybeUninit::uninit()));
+    let mut open = TreeSkelBuilder::default().open(storage)?;
+    for mut prog in open.open_object_mut().progs_mut() {
+        let name = prog.name().to_string_lossy().into_owned();
+        prog.set_autoload(name == "forked" || name == exit);
+    }
+    open.load()
+}
+
+fn bss<'a>(skel: &'a mut TreeSkel<'static>) -> &'a mut generated::types::bss {
+    let bss = skel.maps.bss_data.as_deref_mut();
+    bss.expect("libbpf maps .bss when it loads the object")
+}
+
+fn refused(error: &libbpf_rs::Error) -> Error {
+    let needs = if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
+        Needs::Capabilities
+    } else {
+        Needs::Other
+    };
+    Error::Load {
+        needs,
+        source: io::Error::other(error.to_string()),
+        log: String::new(),
+    }
+}
+
+/// A row; none of bytes that are too few.
+fn row(bytes: &[u8]) -> Option<tree_row> {
+    if bytes.len() < size_of::<tree_row>() {
+        return None;
+    }
+    // SAFETY: there are as many bytes, and the struct has integers only.
+    Some(unsafe { bytes.as_ptr().cast::<tree_row>().read_unaligned() })
+}
+
+fn text(row: &tree_row) -> Vec<u8> {
+    let bytes = row.name.iter().map(|&c| c.cast_unsigned());
+    bytes.take_while(|&b| b != 0).collect()
+}
+
+/// Files all of whose references are descriptors of this one process: others live on.
+fn last_holders(rows: &[tree_row]) -> Vec<Open> {
+    let mut files: FxHashMap<u64, Vec<&tree_row>> = FxHashMap::default();
+    for row in rows {
+        files.entry(row.file).or_default().push(row);
+    }
+    let mut open: Vec<Open> = files
+        .into_values()
+        .filter(|rows| rows[0].refs <= rows.len() as u64)
+        .filter_map(|rows| {
+            let row = rows[0];
+            let (kind, word): (_, fn(u32) -> String) = match row.kind {
+                MAP => (Kind::Map, names::map_type),
+                PROG => (Kind::Prog, names::prog_type),
+                LINK => (Kind::Link, names::link_type),
+                BTF => (Kind::Btf, |_| "user".into()),
+                _ => return None,
+            };
+            Some(Open {
+                kind,
+                id: row.id,
+                type_name: word(row.r#type),
+                name: text(row),
+                fds: rows.iter().map(|row| row.fd).collect(),
+            })
+        })
+        .collect();
+    open.sort_by_key(|open| open.fds.first().copied());
+    open
+}
+
+const MAP: u32 = types::row_kind::ROW_MAP_FILE.0;
+const PROG: u32 = types::row_kind::ROW_PROG_FILE.0;
+const LINK: u32 = types::row_kind::ROW_LINK_FILE.0;
+const BTF: u32 = types::row_kind::ROW_BTF_FILE.0;
+
+/// For objects of ours.
+impl Walks {
+    fn note_own(&mut self, kind: Kind, id: io::Result<u32>) {
+        self.add_own(id.ok().map(|id| ObjectId { kind, id }));
+    }
+}

@@ -12,6 +12,7 @@ mod catalog;
 mod error;
 mod jail;
 mod leftovers;
+mod lines;
 mod manifest;
 mod message;
 mod needs;

@@ -73,16 +73,15 @@ pub fn run(
     options: &Options,
     out: &mut impl Write,
 ) -> Result<Outcome, Error> {
-    let signals = Signals::hold().map_err(|errno| Error::Child {
-        doing: "followed",
-        errno,
-    })?;
     let module = options.module.as_deref();
     let env = environment(scenario, &options.parameters)?;
     let program = prepare(scenario, module, options.go.as_deref())?;
+    // Not before: a build ends at Ctrl-C as every program does.
+    let signals = Signals::to_end()?;
     let mut running = Running::start(&program, &env, options.log, Some(&signals))?;
     begin(scenario, options, &running, out)?;
     let steps = follow(scenario, options, &mut running, &signals, out)?;
+    signals.settle();
 
     for (command, answer) in todays_commands(scenario, &running) {
         writeln!(out, "  $ {command:<48} {answer}")?;
@@ -229,7 +228,11 @@ fn follow(
         }
         if next.is_some_and(|next| Instant::now() >= next) {
             let said = match running.tell("step", Some(signals)) {
-                Err(Error::Interrupted) => break,
+                Err(Error::Interrupted) => {
+                    // It is being done, and waited for before anything else is asked.
+                    steps += 1;
+                    break;
+                }
                 said => said?,
             };
             steps += 1;
@@ -243,8 +246,10 @@ fn follow(
             told = Instant::now();
             tell(scenario, running.said(), steps, out)?;
         }
-        // Without an end in time, the last step is the end.
-        if options.count == Some(steps) && options.duration.is_none() {
+        // Without an end in time, the last step is the end, and one that no other can follow.
+        if let (Some(count), None) = (options.count, options.duration)
+            && (stuck || steps >= count)
+        {
             break;
         }
     }

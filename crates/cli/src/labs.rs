@@ -12,6 +12,10 @@ use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
 
 pub fn run(args: &LabArgs) -> anyhow::Result<Answer> {
+    // Of a folder that the user names, all may be wrong. To clean up takes no scenarios.
+    if !matches!(args.command, LabCommand::Clean(_)) {
+        lab::load()?;
+    }
     match &args.command {
         LabCommand::List(args) => list(args),
         LabCommand::Run(args) => run_one(args),

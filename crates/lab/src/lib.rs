@@ -25,11 +25,13 @@ mod run;
 mod signals;
 
 pub mod score;
+#[cfg(test)]
+mod testing;
 mod vary;
 mod worker;
 
 pub use books::{Book, Occasion, Said};
-pub use catalog::{Scenario, scenarios};
+pub use catalog::{Scenario, load, scenarios};
 pub use error::{Error, Step};
 pub use leftovers::clean;
 pub use manifest::{Group, Language, Manifest, Need, ObjectTruth, Parameter, SiteTruth};

@@ -2,11 +2,11 @@
 
 use crate::books::Occasion;
 use crate::catalog::Scenario;
-use crate::environment;
 use crate::error::Error;
 use crate::prepare::prepare;
 use crate::program::{Log, Running};
 use crate::signals::Signals;
+use crate::{environment, leftovers};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,7 @@ pub fn vary(
     each: Duration,
     told: &mut dyn FnMut(&Row),
 ) -> Result<Vec<Row>, Error> {
+    leftovers::sweep();
     let program = prepare(scenario, None, None)?;
     // Not before: a build ends at Ctrl-C as every program does.
     let signals = Signals::to_end()?;

@@ -30,8 +30,7 @@ fn main() -> io::Result<()> {
     fs::write(target.join("embedded.rs"), out)
 }
 
-/// What people leave there when they build a scenario by hand.
-const NOT_SOURCES: [&str; 3] = ["target", "program", ".git"];
+include!("src/not_sources.rs");
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {

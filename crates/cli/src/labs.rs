@@ -7,11 +7,17 @@ use crate::args::{
 use crate::exit::{Answer, Usage};
 use crate::output;
 use anyhow::Context as _;
+use lab::score::Score;
 use lab::{BUILT_IN, Scenario};
 use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 
 pub fn run(args: &LabArgs) -> anyhow::Result<Answer> {
+    // Of a folder that the user names, all may be wrong. To clean up takes no scenarios.
+    if !matches!(args.command, LabCommand::Clean(_)) {
+        lab::load()?;
+    }
     match &args.command {
         LabCommand::List(args) => list(args),
         LabCommand::Run(args) => run_one(args),
@@ -126,10 +132,15 @@ fn all(args: &LabAllArgs) -> anyhow::Result<Answer> {
         .map(|s| s.name.len())
         .max()
         .unwrap_or(0);
+    lab::sweep();
     let mut failed = None;
     let score = lab::score::score(&|name| name.contains(part), &["ls"], &mut |case| {
+        let left = match case.left_behind.as_slice() {
+            [] => String::new(),
+            left => format!("; left behind: {}", left.join(", ")),
+        };
         let line = format!(
-            "{:width$}  {}{}\n",
+            "{:width$}  {}{}{left}\n",
             case.scenario,
             case.judgement.result,
             case.judgement.because()
@@ -141,11 +152,12 @@ fn all(args: &LabAllArgs) -> anyhow::Result<Answer> {
     if let Some(error) = failed.filter(|e| e.kind() != io::ErrorKind::BrokenPipe) {
         return Err(error.into());
     }
-    Ok(scored(&score))
+    scored(&score)
 }
 
 fn score(args: &LabScoreArgs) -> anyhow::Result<Answer> {
     let part = part(args.part.as_deref())?;
+    lab::sweep();
     // Long work shows progress.
     let score = lab::score::score(
         &|name| name.contains(part),
@@ -170,16 +182,25 @@ fn score(args: &LabScoreArgs) -> anyhow::Result<Answer> {
             )
         })?;
     }
-    Ok(scored(&score))
+    scored(&score)
 }
 
-fn scored(score: &lab::score::Score) -> Answer {
+/// Where nothing ran, there is no answer, and the error says what it takes.
+fn scored(score: &Score) -> anyhow::Result<Answer> {
     let totals = score.totals();
-    if totals.wrong + totals.unknown > 0 {
-        Answer::Found
-    } else {
-        Answer::Clean
+    let left_behind = |case: &lab::score::Case| !case.left_behind.is_empty();
+    if totals.wrong + totals.unknown > 0 || score.cases.iter().any(left_behind) {
+        return Ok(Answer::Found);
     }
+    if totals.ran() > 0 {
+        return Ok(Answer::Clean);
+    }
+    // Other commands may be missing altogether; `ls` is there.
+    let mut cases = score.cases.iter();
+    let why = cases.find(|case| case.command == "ls");
+    let why = why.map(|case| format!("{}: {}", case.scenario, case.judgement.why));
+    let why = why.unwrap_or_else(|| "there was nothing to run".into());
+    Err(lab::Error::NothingRan(why).into())
 }
 
 /// The part of a name that some scenario has.
@@ -250,23 +271,32 @@ fn vary(args: &LabVaryArgs) -> anyhow::Result<Answer> {
 }
 
 fn clean(args: &LabCleanArgs) -> anyhow::Result<Answer> {
-    let removed = lab::clean()?;
-    for path in &removed {
-        println!("removed {}", path.display());
-    }
+    let mut all = vec![lab::clean()?];
     if args.cache {
-        let cache = lab::cache();
-        match std::fs::remove_dir_all(&cache) {
-            Ok(()) => println!("removed {}", cache.display()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                return Err(anyhow::Error::new(error).context(cache.display().to_string()));
-            }
-        }
-    } else if removed.is_empty() {
-        println!("nothing to remove");
+        all.push(lab::clean_cache()?);
     }
-    Ok(Answer::Clean)
+    for path in all.iter().flat_map(|cleaned| &cleaned.removed) {
+        writeln!(io::stdout(), "removed {}", shown(path))?;
+    }
+    for path in all.iter().flat_map(|cleaned| &cleaned.in_use) {
+        eprintln!("lastref: {}: a lab that runs uses it", shown(path));
+    }
+    let mut answer = Answer::Clean;
+    for (path, error) in all.iter().flat_map(|cleaned| &cleaned.failed) {
+        eprintln!("lastref: {}: {error}", shown(path));
+        answer = Answer::Found;
+    }
+    let touched = |cleaned: &lab::Cleaned| {
+        !(cleaned.removed.is_empty() && cleaned.in_use.is_empty() && cleaned.failed.is_empty())
+    };
+    if !all.iter().any(touched) {
+        writeln!(io::stdout(), "nothing to remove")?;
+    }
+    Ok(answer)
+}
+
+fn shown(path: &Path) -> String {
+    model::escape_controls(&path.display().to_string())
 }
 
 fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
@@ -277,6 +307,7 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
         let text = format!("{} has no parameters and no modules", BUILT_IN.name);
         return Err(Usage(text).into());
     }
+    lab::sweep();
     let options = lab::RawFd {
         rate: args.rate,
         count: args.count,

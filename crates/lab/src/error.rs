@@ -129,9 +129,23 @@ pub enum Error {
     /// The child ended before it leaked anything, or said what no child of ours says.
     #[error("the lab's process ended before it began ({0})")]
     Ended(ExitStatus),
-    /// A signal asked to end before it leaked anything.
-    #[error("interrupted before the lab's process began")]
+    /// A signal asked to end before there was an answer.
+    #[error("interrupted; what the lab had started is ended")]
     Interrupted,
+    /// The sources that somebody names cannot be used.
+    #[error("{0}")]
+    Sources(String),
+    /// Of several scenarios none could be run.
+    #[error("nothing was run: {0}")]
+    NothingRan(String),
+    /// Something of the host cannot be read or changed.
+    #[error("{what}: {error}")]
+    Host {
+        /// A path, or what was wanted.
+        what: String,
+        /// The kernel's answer.
+        error: io::Error,
+    },
     /// Whether the map is gone could not be found out.
     #[error("whether map:{map_id} is gone from the kernel cannot be found out: {errno}")]
     Verify {
@@ -140,17 +154,23 @@ pub enum Error {
         /// The kernel's answer.
         errno: io::Error,
     },
-    /// The story could not be written; a closed pipe among others.
+    /// The story could not be written; a closed pipe among others. Only for that: a conversion
+    /// from any other error would say what is not true.
     #[error("the output cannot be written")]
     Output(#[from] io::Error),
 }
 
 impl Error {
+    pub(crate) fn host(what: impl Into<String>, error: impl Into<io::Error>) -> Self {
+        let (what, error) = (what.into(), error.into());
+        Self::Host { what, error }
+    }
+
     /// What it would take, if privilege or the kernel is what is missing.
     pub fn needs(&self) -> Option<&str> {
         match self {
             Self::Refused { step, errno } => step.needs(*errno),
-            Self::Unready(Unready::Needs(what)) => Some(what),
+            Self::Unready(Unready::Needs(what)) | Self::NothingRan(what) => Some(what),
             _ => None,
         }
     }

@@ -6,10 +6,11 @@ use crate::error::Error;
 use crate::needs;
 use crate::own;
 use model::Kind;
+use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Begins the name of whatever cannot die with a scenario.
@@ -23,71 +24,142 @@ pub fn mark() -> String {
     format!("{MARK}{pid}-{}", start_ticks(pid).unwrap_or(0))
 }
 
-/// Objects of a program that has ended that are still there after a while.
+/// Objects of a program that has ended that are still there after a while, and what carries our
+/// mark.
 pub fn of(scenario: &Scenario, said: &Said) -> Result<Vec<String>, Error> {
-    let all: BTreeSet<(Kind, u32)> = scenario
-        .manifest
-        .groups
-        .iter()
-        .flat_map(|group| {
-            let book = said.book(&group.name);
-            let ids = book.held.into_iter().chain(book.dropped);
-            ids.map(|id| (group.object.kind, id)).collect::<Vec<_>>()
-        })
-        .collect();
+    left(&booked(scenario, said), None)
+}
+
+/// The objects that a program tells of.
+pub fn booked(scenario: &Scenario, said: &Said) -> BTreeSet<(Kind, u32)> {
+    let groups = scenario.manifest.groups.iter();
+    let ids = groups.flat_map(|group| {
+        let book = said.book(&group.name);
+        let ids = book.held.into_iter().chain(book.dropped);
+        ids.map(|id| (group.object.kind, id)).collect::<Vec<_>>()
+    });
+    ids.collect()
+}
+
+/// The objects that the processes beside this one have open, as `/proc` tells: also those that a
+/// program does not tell of. What this process has open they may have from it, and that stays.
+pub fn open_in(pid: u32) -> BTreeSet<(Kind, u32)> {
+    let ours = own::descriptors(&[std::process::id()]);
+    let theirs = own::descriptors(&own::processes_beside(pid));
+    let theirs = theirs.into_keys().filter(|id| !ours.contains_key(id));
+    theirs.collect()
+}
+
+/// What is still there after a while: of these objects, of the processes in that pid namespace, and
+/// of what carries our mark.
+pub fn left(
+    objects: &BTreeSet<(Kind, u32)>,
+    namespace: Option<&Path>,
+) -> Result<Vec<String>, Error> {
     let deadline = Instant::now() + FREED;
+    let mark = mark();
     loop {
         let report = own::ask(&["ls", "--json"])?;
         let listed = own::objects_of(&report);
-        let left: Vec<_> = all.iter().filter(|id| listed.contains_key(id)).collect();
+        let there = objects.iter().filter(|id| listed.contains_key(id));
+        let mut left: Vec<String> = there
+            .map(|(kind, id)| format!("{}:{id}", kind.as_str()))
+            .collect();
+        left.extend(namespace.into_iter().flat_map(processes_in));
+        let marked = marked()?.into_iter().filter(|(name, _)| {
+            let rest = name.strip_prefix(&mark);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        });
+        left.extend(marked.map(|(_, path)| path.display().to_string()));
         if left.is_empty() || Instant::now() > deadline {
-            return Ok(left
-                .into_iter()
-                .map(|(kind, id)| format!("{}:{id}", kind.as_str()))
-                .collect());
+            return Ok(left);
         }
         std::thread::sleep(Duration::from_millis(100));
     }
 }
 
-/// Removes what scenarios left whose lab has ended; gives the paths. Those of labs that run stay.
-pub fn clean() -> Result<Vec<PathBuf>, Error> {
-    let Some(root) = needs::cgroup2() else {
-        return Ok(Vec::new());
-    };
-    let mut removed = Vec::new();
-    let entries = std::fs::read_dir(&root).map_err(Error::Output)?;
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Some(owner) = name.to_str().and_then(|name| name.strip_prefix(MARK)) else {
-            continue;
-        };
-        if is_running(owner) {
+fn processes_in(namespace: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+    pids.filter(|&pid| own::pid_namespace(pid).as_deref() == Some(namespace))
+        .map(|pid| format!("process {pid}"))
+        .collect()
+}
+
+/// What was removed, and what was not.
+#[derive(Debug, Default)]
+pub struct Cleaned {
+    /// It was there.
+    pub removed: Vec<PathBuf>,
+    /// Another lab uses it.
+    pub in_use: Vec<PathBuf>,
+    /// The kernel refused.
+    pub failed: Vec<(PathBuf, io::Error)>,
+}
+
+/// Removes what scenarios left whose lab has ended. That of labs that run stays, and so does what
+/// no lab has named.
+pub fn clean() -> Result<Cleaned, Error> {
+    let mut cleaned = Cleaned::default();
+    for (name, path) in marked()? {
+        let owner = name.strip_prefix(MARK).and_then(owner);
+        if owner.is_none_or(is_running) {
             continue;
         }
         // An empty cgroup takes its attachments along.
-        match std::fs::remove_dir(entry.path()) {
-            Ok(()) => removed.push(entry.path()),
+        match std::fs::remove_dir(&path) {
+            Ok(()) => cleaned.removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let what = format!("{}: {error}", entry.path().display());
-                return Err(Error::Output(io::Error::new(error.kind(), what)));
-            }
+            Err(error) => cleaned.failed.push((path, error)),
         }
     }
-    Ok(removed)
+    Ok(cleaned)
 }
 
-/// `PID-START…` of a process that runs.
-fn is_running(owner: &str) -> bool {
-    let mut parts = owner.split('-');
-    let pid: Option<u32> = parts.next().and_then(|pid| pid.parse().ok());
-    let start: Option<u64> = parts.next().and_then(|start| start.parse().ok());
-    let (Some(pid), Some(start)) = (pid, start) else {
-        return false;
+/// The same at the beginning of other work, which it shall not keep from being done; says on
+/// standard error what there was.
+pub fn sweep() {
+    let tell = |text: &str| eprintln!("lastref: {}", model::escape_controls(text));
+    match clean() {
+        Ok(cleaned) => {
+            for path in &cleaned.removed {
+                let path = path.display();
+                tell(&format!("removed {path}, left by a lab that was killed"));
+            }
+            for (path, error) in &cleaned.failed {
+                let path = path.display();
+                tell(&format!("{path}, left by a lab that was killed: {error}"));
+            }
+        }
+        Err(error) => tell(&error.to_string()),
+    }
+}
+
+/// Cgroups whose name begins with the mark, and their paths.
+fn marked() -> Result<Vec<(String, PathBuf)>, Error> {
+    let Some(root) = needs::cgroup2() else {
+        return Ok(Vec::new());
     };
+    let failed = |error| Error::host(root.display().to_string(), error);
+    let entries = std::fs::read_dir(&root).map_err(failed)?.flatten();
+    let marked = entries.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.starts_with(MARK).then(|| (name, entry.path()))
+    });
+    Ok(marked.collect())
+}
+
+/// `PID-START` or `PID-START-…`: a process, and when it started.
+fn owner(name: &str) -> Option<(u32, u64)> {
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let mut parts = name.splitn(3, '-').take(2).filter(|part| number(part));
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+fn is_running((pid, start): (u32, u64)) -> bool {
     let exists = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    exists.is_some_and(|pid| test_kill_process(pid).is_ok()) && start_ticks(pid) == Some(start)
+    let exists = exists.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH));
+    exists && start_ticks(pid) == Some(start)
 }
 
 /// When a process started, in ticks since boot.
@@ -105,14 +177,29 @@ mod tests {
     #[test]
     fn a_mark_tells_whether_its_lab_runs() {
         let ours = mark();
-        let owner = ours.strip_prefix(MARK).expect("it begins so");
-        assert!(is_running(owner));
-        assert!(is_running(&format!("{owner}-more")));
-        let (pid, start) = owner.split_once('-').expect("two numbers");
-        let later: u64 = start.parse::<u64>().expect("a number") + 1;
-        assert!(!is_running(&format!("{pid}-{later}")));
-        for odd in ["", "x", "1", "-", "4294967295-1", "99999999999-1"] {
-            assert!(!is_running(odd), "{odd}");
+        let name = ours.strip_prefix(MARK).expect("it begins so");
+        let (pid, start) = owner(name).expect("two numbers");
+        assert!(is_running((pid, start)));
+        assert_eq!(owner(&format!("{name}-more-of-it")), Some((pid, start)));
+        assert!(!is_running((pid, start + 1)));
+        assert!(!is_running((u32::MAX, 1)));
+    }
+
+    #[test]
+    fn a_name_that_no_lab_gives_has_no_owner() {
+        for odd in [
+            "",
+            "x",
+            "1",
+            "-",
+            "test",
+            "1-x",
+            "x-1-1",
+            "+1-1",
+            "99999999999-1",
+            "1-2x",
+        ] {
+            assert_eq!(owner(odd), None, "{odd}");
         }
     }
 }

@@ -4,14 +4,21 @@
 //! started again as `lab-child …`, so that program must pass the words after
 //! `lab-child` to [`child_main`]. The child ends with its parent, however that
 //! ends, and pins only in a bpffs of its own mount namespace, which goes with it.
-//! Nothing is written to the host's file systems.
+//!
+//! A scenario with a program of its own has a pid and a network namespace, too. Two things are
+//! outside of these: the folder in which programs are built ([`cache`]), and what the kernel
+//! ties to no process, such as a cgroup with what is attached to it. That carries a mark, and
+//! [`clean`] or the next run removes it if its program was killed before it could.
 
 mod apart;
 mod books;
+mod cache;
 mod catalog;
+mod compile;
 mod error;
 mod jail;
 mod leftovers;
+mod lines;
 mod manifest;
 mod message;
 mod needs;
@@ -24,17 +31,21 @@ mod run;
 mod signals;
 
 pub mod score;
+#[cfg(test)]
+mod testing;
+mod tools;
 mod vary;
 mod worker;
 
 pub use books::{Book, Occasion, Said};
-pub use catalog::{Scenario, scenarios};
+pub use cache::{cache, clean_cache};
+pub use catalog::{Scenario, load, scenarios};
 pub use error::{Error, Step};
-pub use leftovers::clean;
+pub use leftovers::{Cleaned, clean, sweep};
 pub use manifest::{Group, Language, Manifest, Need, ObjectTruth, Parameter, SiteTruth};
 pub use needs::missing;
 pub use plot::svg;
-pub use prepare::{Program, Unready, cache, prepare};
+pub use prepare::{Program, Unready, prepare, unpack};
 pub use program::{Log, Running};
 pub use raw_fd::{Outcome, RawFd, run_raw_fd};
 pub use run::{Counted, Options, Outcome as RunOutcome, run};

@@ -1,6 +1,6 @@
 //! A scenario's program, running: told what to do, and asked what it holds.
 
-use crate::books::Said;
+use crate::books::{Occasion, Said};
 use crate::error::{Error, Step};
 use crate::jail;
 use crate::prepare::Program;
@@ -23,12 +23,44 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 const LONGEST: usize = 8 << 20;
 
 /// What comes from the jail and from the program in it.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug, PartialEq, Eq)]
 enum Line {
-    Pid { pid: u32 },
-    Refused { refused: String, errno: i32 },
-    Said(Said),
+    Pid(u32),
+    Refused {
+        code: String,
+        errno: i32,
+    },
+    /// The books that come with it are read when somebody wants them: with many ids that takes
+    /// longer than a step.
+    Said(Occasion, String),
+}
+
+impl Line {
+    fn parse(line: &str) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Head {
+            pid: Option<u32>,
+            refused: Option<String>,
+            errno: Option<i32>,
+            said: Option<Occasion>,
+        }
+        let head: Head = serde_json::from_str(line).ok()?;
+        match (head.said, head.pid, head.refused.zip(head.errno)) {
+            (Some(said), None, None) => Some(Self::Said(said, line.to_owned())),
+            (None, Some(pid), None) => Some(Self::Pid(pid)),
+            (None, None, Some((code, errno))) => Some(Self::Refused { code, errno }),
+            _ => None,
+        }
+    }
+
+    /// For messages.
+    fn what(&self) -> String {
+        match self {
+            Self::Pid(pid) => format!("that its pid is {pid}"),
+            Self::Refused { code, errno } => format!("that it was refused {code} ({errno})"),
+            Self::Said(occasion, _) => format!("{occasion:?}").to_lowercase(),
+        }
+    }
 }
 
 /// What becomes of the program's own log, which scenarios write to standard error.
@@ -45,6 +77,10 @@ pub struct Running {
     worker: Worker<Line>,
     pid: u32,
     said: Said,
+    /// What it said after that, not read yet.
+    unread: Option<String>,
+    /// It was told something and has not answered: a signal came first.
+    owes: bool,
     log: Option<File>,
 }
 
@@ -62,16 +98,12 @@ impl Running {
             program.path.clone().into(),
         ];
         let language = Language {
-            parse: |line| serde_json::from_str(line).ok(),
+            parse: Line::parse,
             longest: LONGEST,
         };
         let (errors, log) = match log {
             Log::Shown => (Stdio::inherit(), None),
-            Log::Kept => {
-                let file = memfd_create("lab-log", MemfdFlags::CLOEXEC).map_err(io::Error::from)?;
-                let file = File::from(file);
-                (file.try_clone()?.into(), Some(file))
-            }
+            Log::Kept => kept().map(|(errors, log)| (errors, Some(log)))?,
         };
         let mut worker = Worker::start(&words, env, errors, language)?;
         let mut pid = None;
@@ -84,13 +116,15 @@ impl Running {
                         worker,
                         pid,
                         said,
+                        unread: None,
+                        owes: false,
                         log,
                     });
                 }
                 (_, before) => match hear(&mut worker, log.as_ref(), signals)? {
-                    Line::Pid { pid: heard } => (pid, said) = (Some(heard), before),
-                    Line::Said(heard) => said = Some(heard),
-                    Line::Refused { refused, errno } => return Err(refusal(&refused, errno)),
+                    Line::Pid(heard) => (pid, said) = (Some(heard), before),
+                    Line::Said(_, text) => said = Some(read(&text)?),
+                    Line::Refused { code, errno } => return Err(refusal(&code, errno)),
                 },
             }
         }
@@ -101,21 +135,51 @@ impl Running {
         self.pid
     }
 
-    /// What it said last.
+    /// What it said last, and was read of it ([`Running::books`] reads the rest).
     pub fn said(&self) -> &Said {
         &self.said
     }
 
     /// Tells it `step` or `gc`, and waits until that is done.
     pub fn tell(&mut self, word: &str, signals: Option<&Signals>) -> Result<&Said, Error> {
+        self.have(word, signals)?;
+        self.books()
+    }
+
+    /// Tells it `step`, and waits until that is done, without a look at its books.
+    pub fn step(&mut self, signals: Option<&Signals>) -> Result<Occasion, Error> {
+        self.have("step", signals)
+    }
+
+    /// Reads what it said last.
+    pub fn books(&mut self) -> Result<&Said, Error> {
+        if let Some(text) = self.unread.take() {
+            self.said = read(&text)?;
+        }
+        Ok(&self.said)
+    }
+
+    fn have(&mut self, word: &str, signals: Option<&Signals>) -> Result<Occasion, Error> {
+        if self.owes {
+            self.hear("step", signals)?;
+        }
         let gone = |error| Error::Program(format!("has ended: {error}"));
         self.worker.tell(word).map_err(gone)?;
+        self.owes = true;
+        self.hear(word, signals)
+    }
+
+    fn hear(&mut self, word: &str, signals: Option<&Signals>) -> Result<Occasion, Error> {
         match hear(&mut self.worker, self.log.as_ref(), signals)? {
-            Line::Said(said) => {
-                self.said = said;
-                Ok(&self.said)
+            Line::Said(occasion, text) => {
+                self.owes = false;
+                self.unread = Some(text);
+                Ok(occasion)
             }
-            line => Err(Error::Program(format!("says {line:?} when told to {word}"))),
+            line => Err(Error::Program(format!(
+                "says {} when told to {word}",
+                line.what()
+            ))),
         }
     }
 
@@ -125,7 +189,7 @@ impl Running {
             Event::Timeout => Ok(false),
             Event::Interrupted => Ok(true),
             Event::Over => Err(ended(&mut self.worker, self.log.as_ref())),
-            Event::Said(line) => Err(Error::Program(format!("says {line:?} unasked"))),
+            Event::Said(line) => Err(Error::Program(format!("says {} unasked", line.what()))),
         }
     }
 
@@ -143,6 +207,20 @@ impl Running {
         };
         self.worker.end().map(drop).map_err(failed)
     }
+}
+
+/// Where its log goes if nobody looks at it, for the program and for us.
+fn kept() -> Result<(Stdio, File), Error> {
+    let failed = |error: io::Error| Error::host("a file in memory for the program's log", error);
+    let file = memfd_create("lab-log", MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+    let file = File::from(file);
+    let copy = file.try_clone().map_err(failed)?;
+    Ok((copy.into(), file))
+}
+
+fn read(text: &str) -> Result<Said, Error> {
+    let failed = |error| Error::Program(format!("keeps books that cannot be read: {error}"));
+    serde_json::from_str(text).map_err(failed)
 }
 
 fn refusal(code: &str, errno: i32) -> Error {
@@ -195,4 +273,35 @@ fn last_line(log: &File) -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     text.trim_end().lines().last().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn books_are_read_when_they_are_wanted() {
+        let text =
+            r#"{"said":"step","groups":{"conns":{"held":[17,17],"dropped":[3]}},"error":null}"#;
+        let line = Line::parse(text).expect("it is one");
+        assert_eq!(line, Line::Said(Occasion::Step, text.into()));
+        let said = read(text).expect("they can be read");
+        assert_eq!(said.book("conns").held, [17, 17]);
+        assert_eq!(said.book("conns").dropped, [3]);
+        assert!(read(r#"{"said":"step","groups":7,"error":null}"#).is_err());
+        assert_eq!(Line::parse(r#"{"pid":42}"#), Some(Line::Pid(42)));
+        let refused = Line::Refused {
+            code: "mount".into(),
+            errno: 1,
+        };
+        assert_eq!(
+            Line::parse(r#"{"refused":"mount","errno":1}"#),
+            Some(refused)
+        );
+        for odd in ["", "7", "{}", r#"{"said":"what"}"#, r#"{"refused":"x"}"#] {
+            assert_eq!(Line::parse(odd), None, "{odd}");
+        }
+        // From two processes, but never in one line.
+        assert_eq!(Line::parse(r#"{"pid":42,"said":"step"}"#), None);
+    }
 }

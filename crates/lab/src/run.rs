@@ -45,7 +45,8 @@ pub struct Outcome {
     pub groups: BTreeMap<String, Counted>,
     /// `lastref ls` against the truth, just before the end.
     pub ls: Judgement,
-    /// Objects that were still there a while after the end.
+    /// Objects, processes and cgroups that were still there a while after the end: objects that
+    /// the program told of, and those that its processes had open before the end.
     pub left_behind: Vec<String>,
 }
 
@@ -73,22 +74,26 @@ pub fn run(
     options: &Options,
     out: &mut impl Write,
 ) -> Result<Outcome, Error> {
-    let signals = Signals::hold().map_err(|errno| Error::Child {
-        doing: "followed",
-        errno,
-    })?;
+    leftovers::sweep();
     let module = options.module.as_deref();
     let env = environment(scenario, &options.parameters)?;
     let program = prepare(scenario, module, options.go.as_deref())?;
+    // Not before: a build ends at Ctrl-C as every program does.
+    let signals = Signals::to_end()?;
     let mut running = Running::start(&program, &env, options.log, Some(&signals))?;
     begin(scenario, options, &running, out)?;
     let steps = follow(scenario, options, &mut running, &signals, out)?;
+    signals.settle();
 
     for (command, answer) in todays_commands(scenario, &running) {
         writeln!(out, "  $ {command:<48} {answer}")?;
     }
     let said = collected(scenario, &mut running, Some(&signals))?;
-    let ls = score::look(scenario, &said, running.pid());
+    let pid = running.pid();
+    let ls = score::look(scenario, &said, pid);
+    let namespace = own::pid_namespace(u64::from(pid));
+    let mut objects = leftovers::booked(scenario, &said);
+    objects.extend(leftovers::open_in(pid));
     writeln!(
         out,
         "{}: lastref ls is {}{}",
@@ -96,21 +101,17 @@ pub fn run(
         ls.result,
         ls.because()
     )?;
-    let pid = running.pid();
     running.end()?;
-    let left_behind = leftovers::of(scenario, &said)?;
+    let left_behind = leftovers::left(&objects, namespace.as_deref())?;
+    let ended = format!("{}: ended after {steps} steps", scenario.name);
     match left_behind.as_slice() {
+        // Not more than is known: what it did not tell of and had not open is not looked for.
         [] => writeln!(
             out,
-            "{}: ended after {steps} steps; nothing of it is left",
-            scenario.name
+            "{ended}; none of its processes and of the {} objects that were seen is left",
+            objects.len()
         )?,
-        left => writeln!(
-            out,
-            "{}: ended after {steps} steps; still there: {}",
-            scenario.name,
-            left.join(", ")
-        )?,
+        left => writeln!(out, "{ended}; still there: {}", left.join(", "))?,
     }
     Ok(Outcome {
         scenario: scenario.name,
@@ -229,7 +230,11 @@ fn follow(
         }
         if next.is_some_and(|next| Instant::now() >= next) {
             let said = match running.tell("step", Some(signals)) {
-                Err(Error::Interrupted) => break,
+                Err(Error::Interrupted) => {
+                    // It is being done, and waited for before anything else is asked.
+                    steps += 1;
+                    break;
+                }
                 said => said?,
             };
             steps += 1;
@@ -243,8 +248,10 @@ fn follow(
             told = Instant::now();
             tell(scenario, running.said(), steps, out)?;
         }
-        // Without an end in time, the last step is the end.
-        if options.count == Some(steps) && options.duration.is_none() {
+        // Without an end in time, the last step is the end, and one that no other can follow.
+        if let (Some(count), None) = (options.count, options.duration)
+            && (stuck || steps >= count)
+        {
             break;
         }
     }

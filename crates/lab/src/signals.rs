@@ -1,9 +1,11 @@
 //! The signals that ask a program to end, as something to wait for.
 
+use crate::error::Error;
 use std::io;
 use std::mem::zeroed;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::null;
+use std::time::Duration;
 
 /// SIGINT, SIGTERM and SIGHUP, held back from this thread while it lives.
 pub struct Signals {
@@ -39,6 +41,22 @@ impl Signals {
             }
             Ok(Self { fd, before })
         }
+    }
+
+    /// Holds them back for a program that is to be ended by them. What is started before, such as a
+    /// compiler, has the mask that it was given, and is ended by Ctrl-C itself.
+    pub fn to_end() -> Result<Self, Error> {
+        Self::hold().map_err(|errno| Error::Child {
+            doing: "followed",
+            errno,
+        })
+    }
+
+    /// Takes away what comes with what has been answered: `timeout` and others signal a process, and
+    /// then its group.
+    pub fn settle(&self) {
+        std::thread::sleep(Duration::from_millis(50));
+        self.take();
     }
 
     /// Takes away what has come; true if something had.

@@ -2,11 +2,11 @@
 
 use crate::books::Occasion;
 use crate::catalog::Scenario;
-use crate::environment;
 use crate::error::Error;
 use crate::prepare::prepare;
 use crate::program::{Log, Running};
 use crate::signals::Signals;
+use crate::{environment, leftovers};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -51,11 +51,10 @@ pub fn vary(
     each: Duration,
     told: &mut dyn FnMut(&Row),
 ) -> Result<Vec<Row>, Error> {
-    let signals = Signals::hold().map_err(|errno| Error::Child {
-        doing: "followed",
-        errno,
-    })?;
+    leftovers::sweep();
     let program = prepare(scenario, None, None)?;
+    // Not before: a build ends at Ctrl-C as every program does.
+    let signals = Signals::to_end()?;
     let mut rows = Vec::new();
     for values in combinations(axes) {
         let names = axes.iter().map(|axis| axis.name.clone());
@@ -65,14 +64,15 @@ pub fn vary(
         let begun = Instant::now();
         let (mut steps, mut stuck) = (0, None);
         while begun.elapsed() < each && stuck.is_none() {
-            let said = running.tell("step", Some(&signals))?;
+            // What the books hold is read once, when the time is over.
+            let occasion = running.step(Some(&signals))?;
             steps += 1;
-            if said.said == Occasion::Stuck {
-                stuck = Some(said.error.clone().unwrap_or_default());
+            if occasion == Occasion::Stuck {
+                stuck = Some(running.books()?.error.clone().unwrap_or_default());
             }
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let books = running.said().groups.values();
+        let books = running.books()?.groups.values();
         let made = books
             .map(|book| book.held.len() + book.dropped.len())
             .sum::<usize>() as u64;
@@ -107,7 +107,8 @@ fn combinations(axes: &[Axis]) -> Vec<Vec<String>> {
 
 /// Descriptors of a process on BPF objects.
 fn open(pid: u32) -> Result<u64, Error> {
-    let entries = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let folder = format!("/proc/{pid}/fd");
+    let entries = std::fs::read_dir(&folder).map_err(|error| Error::host(folder, error))?;
     let targets = entries
         .flatten()
         .filter_map(|entry| std::fs::read_link(entry.path()).ok());

@@ -2,6 +2,7 @@
 
 use crate::CHILD_COMMAND;
 use crate::error::Error;
+use crate::lines::Lines;
 use crate::signals::Signals;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -44,7 +45,7 @@ pub struct Worker<M> {
     /// Open for as long as the child shall go on.
     lifeline: Option<ChildStdin>,
     out: ChildStdout,
-    buffer: Vec<u8>,
+    lines: Lines,
     said: VecDeque<M>,
     over: bool,
     status: Option<ExitStatus>,
@@ -91,7 +92,7 @@ impl<M> Worker<M> {
                 language,
                 pidfd,
                 out,
-                buffer: Vec::new(),
+                lines: Lines::default(),
                 said: VecDeque::new(),
                 over: false,
                 status: None,
@@ -153,24 +154,21 @@ impl<M> Worker<M> {
 
     /// Takes what there is to read, and makes messages of it.
     fn read(&mut self) -> Result<(), Errno> {
-        let mut chunk = [0; 4096];
+        let mut chunk = [0; 16 << 10];
         let n = match rustix::io::read(&self.out, &mut chunk) {
             Err(Errno::INTR) => return Ok(()),
             n => n?,
         };
         self.over = n == 0;
-        self.buffer.extend_from_slice(&chunk[..n]);
-        while let Some(end) = self.buffer.iter().position(|&b| b == b'\n') {
-            let line: Vec<u8> = self.buffer.drain(..=end).collect();
-            match std::str::from_utf8(&line[..end])
-                .ok()
-                .and_then(self.language.parse)
-            {
+        self.lines.add(&chunk[..n]);
+        while let Some(line) = self.lines.take() {
+            let line = std::str::from_utf8(&line).ok();
+            match line.and_then(self.language.parse) {
                 Some(message) => self.said.push_back(message),
                 None => self.over = true,
             }
         }
-        self.over |= self.buffer.len() > self.language.longest;
+        self.over |= self.lines.pending() > self.language.longest;
         Ok(())
     }
 

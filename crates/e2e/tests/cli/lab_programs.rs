@@ -1,5 +1,7 @@
 //! The lab's scenarios that are programs of their own.
 
+mod cleanup;
+
 use crate::{errors, refused};
 use e2e::files::Folder;
 use e2e::{here, lastref};

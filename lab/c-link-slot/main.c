@@ -9,7 +9,11 @@
 #include "watcher.skel.h"
 
 static const char *const events[] = {
-	"task_rename", "oom_score_adj_update", "mark_victim", "sched_process_exec",
+	"mark_victim", "oom_score_adj_update", "wake_reaper", "start_task_reaping",
+	"finish_task_reaping", "skip_task_reaping", "cgroup_setup_root", "cgroup_destroy_root",
+	"cgroup_remount", "cgroup_mkdir", "cgroup_rmdir", "cgroup_release", "cgroup_rename",
+	"cgroup_freeze", "cgroup_unfreeze", "cgroup_attach_task", "cgroup_transfer_tasks",
+	"cgroup_notify_populated", "cgroup_notify_frozen", "itimer_expire",
 };
 #define EVENTS (sizeof(events) / sizeof(events[0]))
 
@@ -67,8 +71,9 @@ static int step(void *context)
 	if (err)
 		return err;
 	err = start(watch, events[++watch->turns % EVENTS]);
-	if (err == -EMFILE) {
-		errno = EMFILE;
+	/* Before Linux 6.10 a program cannot be attached to an event twice. */
+	if (err == -EMFILE || err == -EEXIST) {
+		errno = -err;
 		return LABKIT_STUCK;
 	}
 	return err;

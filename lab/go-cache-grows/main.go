@@ -45,7 +45,7 @@ func (a *agent) opened(addr string) error {
 	if err != nil {
 		return fmt.Errorf("stats of %s: %w", addr, err)
 	}
-	stats[addr] = m
+	stats[addr] = m // RULE conns
 	a.open[addr] = true
 	labkit.Opened("conns", labkit.IDOf(m))
 	return nil

@@ -12,7 +12,7 @@ package main
 // The descriptor of a pinned object, or an error.
 static int open_pinned(const char *path)
 {
-	int fd = bpf_obj_get(path);
+	int fd = bpf_obj_get(path); // LEAK scrapes
 
 	return fd < 0 ? -errno : fd;
 }
@@ -75,7 +75,7 @@ func failed(n C.int) error {
 func pinned(path string) (C.int, error) {
 	name := C.CString(path)
 	defer C.free(unsafe.Pointer(name))
-	fd := C.open_pinned(name) // LEAK scrapes
+	fd := C.open_pinned(name)
 	if err := failed(fd); err != nil {
 		return -1, fmt.Errorf("%s: %w", path, err)
 	}
@@ -84,7 +84,7 @@ func pinned(path string) (C.int, error) {
 
 // scrape has the sum of all counters, and how many there are.
 func scrape(path string) (sum uint64, count uint32, err error) {
-	fd, err := pinned(path)
+	fd, err := pinned(path) // RULE scrapes
 	if err != nil {
 		return 0, 0, err
 	}

@@ -47,7 +47,7 @@ func newRoutes(generation uint32) (*ebpf.Map, error) {
 }
 
 func (a *agent) subscribe(name string) (*subscriber, error) {
-	routes, err := a.routes.Clone() // CLONE routes
+	routes, err := a.routes.Clone() // RULE routes
 	if err != nil {
 		return nil, fmt.Errorf("subscriber %s: %w", name, err)
 	}

@@ -15,7 +15,9 @@ import (
 // atExit is done when the instrumenter ends, the last first.
 var atExit []func() error
 
-func deferToExit(f func() error) { atExit = append(atExit, f) }
+func deferToExit(f func() error) {
+	atExit = append(atExit, f) // RULE probes
+}
 
 func runAtExit() (err error) {
 	for i := len(atExit) - 1; i >= 0; i-- {

@@ -57,7 +57,7 @@ func (m *manager) load(name string) (*gadget, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gadget %s: %w", name, err)
 	}
-	events := collection.DetachMap("events")
+	events := collection.DetachMap("events") // RULE events
 	if events == nil {
 		collection.Close()
 		return nil, fmt.Errorf("gadget %s: %w", name, errNoEvents)

@@ -12,7 +12,7 @@ package main
 
 static int make_counters(void)
 {
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "port_counters", 4, 8, 8, NULL);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "port_counters", 4, 8, 8, NULL); // MADE counters
 
 	return fd < 0 ? -errno : fd;
 }
@@ -86,7 +86,7 @@ func (d *dataPlane) Close() {
 
 // scrape has the counters of all ports.
 func scrape(path string) (values [ports]uint64, err error) {
-	fd := C.open_pinned(C.CString(path)) // UNFREED path
+	fd := C.open_pinned(C.CString(path)) // RULE path
 	if err := failed(fd); err != nil {
 		return values, fmt.Errorf("%s: %w", path, err)
 	}

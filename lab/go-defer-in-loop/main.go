@@ -36,7 +36,7 @@ func (w *worker) run() {
 			q.answer <- answer{err: fmt.Errorf("query %d: %w", w.served, err)}
 			continue
 		}
-		defer result.Close()
+		defer result.Close() // RULE queries
 		labkit.Opened("queries", labkit.IDOf(result))
 
 		if err := collect(result, q.rows); err != nil {

@@ -45,11 +45,11 @@ func (e *exporter) rotate() error {
 	if err != nil {
 		return fmt.Errorf("dup: %w", err)
 	}
-	defer unix.Close(fd) // CLOSED flows
+	defer unix.Close(fd) // RULE flows
 	if err := send(fd); err != nil {
 		return err
 	}
-	e.flows, err = ebpf.NewMap(&ebpf.MapSpec{
+	e.flows, err = ebpf.NewMap(&ebpf.MapSpec{ // CLOSED flows
 		Name: "flows", Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 64,
 	})
 	if err != nil {

@@ -47,7 +47,7 @@ func (m *module) open(name string, kind ebpf.MapType, entries uint32) (*ebpf.Map
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	m.opened = append(m.opened, opened)
+	m.opened = append(m.opened, opened) // RULE rules
 	return opened, nil
 }
 

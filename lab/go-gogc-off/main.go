@@ -2,8 +2,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log"
+	"os"
 	"runtime/debug"
 
 	"github.com/cilium/ebpf"
@@ -15,19 +17,35 @@ import (
 type table struct {
 	entries map[uint32]uint64
 	version uint64
+	// current is what the kernel side looks at.
+	current *ebpf.Map
 }
 
-func newTable(size uint32) *table {
-	t := &table{entries: map[uint32]uint64{}}
-	for key := range size {
-		t.entries[key] = 0
+func newTable(size uint32) (*table, error) {
+	current, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "current", Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 64,
+	})
+	if err != nil {
+		return nil, err
 	}
-	return t
+	labkit.Opened("current", labkit.IDOf(current))
+	t := &table{entries: map[uint32]uint64{}, current: current}
+	for key := range size {
+		if err := t.set(key, 0); err != nil {
+			return nil, errors.Join(err, current.Close())
+		}
+	}
+	return t, nil
+}
+
+func (t *table) set(key uint32, value uint64) error {
+	t.entries[key] = value
+	return t.current.Put(key, value)
 }
 
 // snapshot copies what is in the table now.
 func (t *table) snapshot() (*ebpf.Map, error) {
-	copied, err := ebpf.NewMap(&ebpf.MapSpec{ // DROPPED snapshots
+	copied, err := ebpf.NewMap(&ebpf.MapSpec{ // LEAK snapshots
 		Name: "snapshot", Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 64,
 	})
 	if err != nil {
@@ -65,16 +83,18 @@ func (t *table) changed(then *ebpf.Map) (n int, err error) {
 }
 
 func (t *table) step() error {
-	then, err := t.snapshot()
+	then, err := t.snapshot() // RULE snapshots
 	if err != nil {
 		return err
 	}
 	number := labkit.IDOf(then)
 	labkit.Opened("snapshots", number)
-	defer labkit.Dropped("snapshots", number)
+	defer released("snapshots", number)
 	t.version++
 	for key := range uint32(5) {
-		t.entries[key] = t.version
+		if err := t.set(key, t.version); err != nil {
+			return err
+		}
 	}
 	n, err := t.changed(then)
 	if err == nil && n != 5 {
@@ -83,11 +103,24 @@ func (t *table) step() error {
 	return err
 }
 
+// released: nobody refers to it any more. Whether that is ever found depends.
+func released(group string, number uint32) {
+	if os.Getenv("GOGC") == "off" {
+		labkit.Lost(group, number)
+	} else {
+		labkit.Dropped(group, number)
+	}
+}
+
 func main() {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		log.Fatal(err)
 	}
-	t := newTable(8)
+	t, err := newTable(8)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer t.current.Close()
 	if err := t.trySnapshot(); err != nil {
 		log.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func newPlan(device int) (*plan, error) {
 	}
 	number := labkit.IDOf(counter)
 	labkit.Opened("counters", number)
-	p := &plan{device: device, filter: filterWith(counter.FD())}
+	p := &plan{device: device, filter: filterWith(counter.FD())} // RULE counters
 	labkit.Dropped("counters", number)
 	return p, nil
 }

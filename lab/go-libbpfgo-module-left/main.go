@@ -59,7 +59,7 @@ func (p *policy) note(group string) {
 }
 
 func apply(r rule) (*policy, error) {
-	p, err := load(r)
+	p, err := load(r) // RULE refused
 	if err != nil {
 		return nil, err
 	}

@@ -130,6 +130,9 @@ func main() {
 	}
 	defer a.module.Close()
 	n := &node{agent: a}
+	if err := n.step(); err != nil {
+		log.Fatal(err)
+	}
 	if err := labkit.Serve(n.step); err != nil {
 		log.Fatal(err)
 	}

@@ -3,9 +3,11 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"log"
 	"slices"
+	"syscall"
 
 	bpf "github.com/aquasecurity/libbpfgo"
 
@@ -52,12 +54,18 @@ func (a *agent) load() error {
 	return a.apply(a.config())
 }
 
+// events are rare ones: nobody shall notice that they are followed.
+var events = []string{
+	"mark_victim", "oom_score_adj_update", "wake_reaper", "start_task_reaping",
+	"finish_task_reaping", "skip_task_reaping", "cgroup_setup_root", "cgroup_destroy_root",
+	"cgroup_remount", "cgroup_mkdir", "cgroup_rmdir", "cgroup_release", "cgroup_rename",
+	"cgroup_freeze", "cgroup_unfreeze", "cgroup_attach_task", "cgroup_transfer_tasks",
+	"cgroup_notify_populated", "cgroup_notify_frozen", "itimer_expire",
+}
+
 // config is what the file says by now.
 func (a *agent) config() []string {
-	if a.reloads%2 == 1 {
-		return []string{"mark_victim", "oom_score_adj_update"}
-	}
-	return []string{"mark_victim"}
+	return []string{events[a.reloads%len(events)]}
 }
 
 // apply follows these events, and no longer those before.
@@ -68,6 +76,10 @@ func (a *agent) apply(events []string) error {
 	a.active = a.active[:0]
 	for _, event := range events {
 		link, err := a.program.AttachRawTracepoint(event) // LEAK links
+		if errors.Is(err, syscall.EEXIST) {
+			// Before Linux 6.10 a program cannot be attached to an event twice.
+			return fmt.Errorf("%s: %w: %w", event, labkit.ErrStuck, err)
+		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", event, err)
 		}

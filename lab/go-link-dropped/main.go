@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"runtime/debug"
 
 	"github.com/cilium/ebpf"
@@ -45,7 +46,14 @@ func newTracer() (*tracer, error) {
 	return &tracer{
 		program: program,
 		exits:   exits,
-		wanted:  []string{"sched_process_exec", "sched_process_fork", "task_newtask", "task_rename"},
+		wanted: []string{
+			"sched_process_exec", "sched_process_fork", "task_newtask", "task_rename",
+			"mark_victim", "oom_score_adj_update", "wake_reaper", "start_task_reaping",
+			"finish_task_reaping", "skip_task_reaping", "cgroup_setup_root", "cgroup_destroy_root",
+			"cgroup_remount", "cgroup_mkdir", "cgroup_rmdir", "cgroup_release", "cgroup_rename",
+			"cgroup_freeze", "cgroup_unfreeze", "cgroup_attach_task", "cgroup_transfer_tasks",
+			"cgroup_notify_populated", "cgroup_notify_frozen", "itimer_expire",
+		},
 	}, nil
 }
 
@@ -55,6 +63,10 @@ func (t *tracer) follow(tracepoint string) error {
 	attached, err := link.AttachRawTracepoint(link.RawTracepointOptions{ // DROPPED lost
 		Name: tracepoint, Program: t.program,
 	})
+	if errors.Is(err, os.ErrExist) {
+		// Before Linux 6.10 a program cannot be attached to a tracepoint twice: it still is.
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", tracepoint, err)
 	}

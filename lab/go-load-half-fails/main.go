@@ -1,4 +1,4 @@
-// A flow counter that prefers a program that not every kernel takes.
+// A flow counter that prefers programs that not every kernel takes.
 package main
 
 import (
@@ -19,51 +19,84 @@ type maps struct {
 	Packets *ebpf.Map `ebpf:"flow_packets"`
 }
 
+func (m *maps) Close() error { return errors.Join(m.Bytes.Close(), m.Packets.Close()) }
+
+type programs struct {
+	Ingress *ebpf.Program `ebpf:"count_ingress"`
+	Egress  *ebpf.Program `ebpf:"count_egress"`
+}
+
 type objects struct {
 	maps
-	program *ebpf.Program
+	programs
 }
 
 func (o *objects) Close() error {
-	return errors.Join(o.program.Close(), o.Bytes.Close(), o.Packets.Close())
+	return errors.Join(o.Ingress.Close(), o.Egress.Close(), o.maps.Close())
 }
 
-func spec(program string, instructions asm.Instructions) *ebpf.CollectionSpec {
+func spec(egress asm.Instructions) *ebpf.CollectionSpec {
 	flows := func(name string) *ebpf.MapSpec {
 		return &ebpf.MapSpec{Name: name, Type: ebpf.Hash, KeySize: 8, ValueSize: 8, MaxEntries: 64}
+	}
+	filter := func(name, counter string, instructions asm.Instructions) *ebpf.ProgramSpec {
+		instructions = append(asm.Instructions{asm.LoadMapPtr(asm.R1, 0).WithReference(counter)}, instructions...)
+		return &ebpf.ProgramSpec{
+			Name: name, Type: ebpf.SocketFilter, License: "GPL", Instructions: instructions,
+		}
 	}
 	return &ebpf.CollectionSpec{
 		Maps: map[string]*ebpf.MapSpec{
 			"flow_bytes": flows("flow_bytes"), "flow_packets": flows("flow_packets"),
 		},
 		Programs: map[string]*ebpf.ProgramSpec{
-			program: {Name: program, Type: ebpf.SocketFilter, License: "GPL", Instructions: instructions},
+			"count_ingress": filter("count_ingress", "flow_bytes", variants["plain"]),
+			"count_egress":  filter("count_egress", "flow_packets", egress),
 		},
 	}
 }
 
 var variants = map[string]asm.Instructions{
 	// R2 holds nothing there, which the verifier sees.
-	"count_fast":  {asm.Mov.Reg(asm.R0, asm.R2), asm.Return()},
-	"count_plain": {asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	"fast":  {asm.Mov.Reg(asm.R0, asm.R2), asm.Return()},
+	"plain": {asm.Mov.Imm(asm.R0, 0), asm.Return()},
 }
 
-func loadVariant(name string) (*objects, error) {
-	spec := spec(name, variants[name])
+// load has the maps first, as they are to be filled before a program sees them.
+func load(variant string) (*objects, error) {
+	spec := spec(variants[variant])
 	var o objects
 	if err := spec.LoadAndAssign(&o.maps, nil); err != nil { // DROPPED attempts
-		return nil, fmt.Errorf("maps of %s: %w", name, err)
+		return nil, fmt.Errorf("maps of %s: %w", variant, err)
 	}
-	program, err := ebpf.NewProgram(spec.Programs[name])
+	if err := o.fill(); err != nil {
+		return nil, errors.Join(err, o.maps.Close())
+	}
+	// What this makes before it fails (a program, and a second handle on each map) it closes itself.
+	err := spec.LoadAndAssign(&o.programs, &ebpf.CollectionOptions{
+		MapReplacements: map[string]*ebpf.Map{"flow_bytes": o.Bytes, "flow_packets": o.Packets},
+	})
 	if err != nil {
-		for _, number := range []uint32{labkit.IDOf(o.Bytes), labkit.IDOf(o.Packets)} {
-			labkit.Opened("attempts", number)
-			labkit.Dropped("attempts", number)
-		}
-		return nil, fmt.Errorf("%s: %w", name, err)
+		o.book("attempts", labkit.Dropped)
+		return nil, fmt.Errorf("programs of %s: %w", variant, err)
 	}
-	o.program = program
+	o.book("maps", nil)
 	return &o, nil
+}
+
+// fill has an entry for what belongs to no flow.
+func (m *maps) fill() error {
+	return errors.Join(m.Bytes.Put(uint64(0), uint64(0)), m.Packets.Put(uint64(0), uint64(0)))
+}
+
+// book tells the lab of the maps, and what came of them at once.
+func (m *maps) book(group string, then func(string, uint32)) {
+	for _, number := range []uint32{labkit.IDOf(m.Bytes), labkit.IDOf(m.Packets)} {
+		labkit.Opened(group, number)
+		if then != nil {
+			then(group, number)
+		}
+	}
 }
 
 // refused says whether it was the verifier that said no.
@@ -78,19 +111,18 @@ func newCounter() (*counter, error) {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, err
 	}
-	plain, err := loadVariant("count_plain")
+	plain, err := load("plain")
 	if err != nil {
 		return nil, err
 	}
-	labkit.Opened("maps", labkit.IDOf(plain.Bytes))
-	labkit.Opened("maps", labkit.IDOf(plain.Packets))
-	labkit.Opened("programs", labkit.IDOf(plain.program))
+	labkit.Opened("programs", labkit.IDOf(plain.Ingress))
+	labkit.Opened("programs", labkit.IDOf(plain.Egress))
 	return &counter{current: plain}, nil
 }
 
 // step tries whether the better program can be had by now.
 func (c *counter) step() error {
-	fast, err := loadVariant("count_fast")
+	fast, err := load("fast")
 	if refused(err) {
 		return nil
 	}

@@ -47,7 +47,7 @@ func load(name string, networks ...netip.Prefix) (*policy, error) {
 			return nil, fmt.Errorf("policy %s: %s: %w", name, network, err)
 		}
 	}
-	allMaps = append(allMaps, filter)
+	allMaps = append(allMaps, filter) // RULE policies
 	labkit.Opened("policies", labkit.IDOf(filter))
 	return &policy{name: name, filter: filter, actions: []string{"log"}}, nil
 }

@@ -27,7 +27,7 @@ func start(target string) (*trace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trace of %s: %w", target, err)
 	}
-	reader, err := perf.NewReader(events, os.Getpagesize())
+	reader, err := perf.NewReader(events, os.Getpagesize()) // RULE traces
 	if err != nil {
 		events.Close()
 		return nil, fmt.Errorf("trace of %s: %w", target, err)

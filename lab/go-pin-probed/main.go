@@ -42,7 +42,7 @@ func get(path string) (int, error) {
 
 // usable says whether a BPF object is pinned there.
 func usable(path string) (bool, error) {
-	fd, err := get(path)
+	fd, err := get(path) // RULE probes
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}

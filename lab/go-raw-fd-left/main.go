@@ -48,7 +48,7 @@ func fdinfo(fd int) (map[string]string, error) {
 
 func inspect(ids []uint32) (memory uint64, err error) {
 	for _, number := range ids {
-		fd, err := fdByID(number)
+		fd, err := fdByID(number) // RULE looks
 		if err != nil {
 			return 0, fmt.Errorf("map %d: %w", number, err)
 		}

@@ -45,7 +45,7 @@ func (w *watcher) watch() error {
 	if err != nil {
 		return fmt.Errorf("events: %w", err)
 	}
-	reader, err := ringbuf.NewReader(events)
+	reader, err := ringbuf.NewReader(events) // RULE rings
 	if err != nil {
 		events.Close()
 		return fmt.Errorf("reader: %w", err)

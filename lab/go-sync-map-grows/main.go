@@ -32,7 +32,7 @@ func countersOf(peer netip.Addr) (*counters, error) {
 	if err != nil {
 		return nil, fmt.Errorf("peer %s: %w", peer, err)
 	}
-	actual, loaded := peers.LoadOrStore(peer, &counters{byID: byID})
+	actual, loaded := peers.LoadOrStore(peer, &counters{byID: byID}) // RULE peers
 	if loaded {
 		// Another handler was quicker.
 		byID.Close()

@@ -66,7 +66,7 @@ type server struct{ rings int }
 func (s *server) step() error {
 	s.rings++
 	name := fmt.Sprintf("ring-%d", s.rings)
-	ring, number, err := open(name)
+	ring, number, err := open(name) // RULE rings
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

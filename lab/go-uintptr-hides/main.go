@@ -106,13 +106,13 @@ func (p *proxy) connect() error {
 		return err
 	}
 	cookie := uintptr(unsafe.Pointer(m))
-	if err := failed(C.export_add(C.int(m.FD()), C.uintptr_t(cookie))); err != nil {
+	if err := failed(C.export_add(C.int(m.FD()), C.uintptr_t(cookie))); err != nil { // RULE conns
 		m.Close()
 		return fmt.Errorf("export: %w", err)
 	}
 	p.conns = append(p.conns, cookie)
 	p.count++
-	number := labkit.ID(m.FD())
+	number := labkit.IDOf(m)
 	labkit.Opened("conns", number)
 	labkit.Dropped("conns", number)
 	return nil
@@ -150,7 +150,7 @@ func main() {
 		log.Fatal(err)
 	}
 	defer total.Close()
-	labkit.Opened("total", labkit.ID(total.FD()))
+	labkit.Opened("total", labkit.IDOf(total))
 	p := &proxy{total: total}
 	if err := labkit.Serve(p.step); err != nil {
 		log.Fatal(err)

@@ -43,7 +43,7 @@ func (w *worker) do(number uint32) error {
 		result.Close()
 		return fmt.Errorf("job %d: %w", number, err)
 	}
-	w.results[number] = result
+	w.results[number] = result // RULE jobs
 	labkit.Opened("jobs", labkit.IDOf(result))
 	return nil
 }

@@ -80,7 +80,7 @@ static int send_map(int socket, int fd, struct interval *interval)
 	rights->cmsg_type = SCM_RIGHTS;
 	rights->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-	if (sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) /* LEAK samples */
+	if (sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;
 }
@@ -103,7 +103,7 @@ static int step(void *context)
 	struct interval interval = { .number = sampler->intervals };
 	int fd, err;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "samples", 4, 8, 16, NULL);
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "samples", 4, 8, 16, NULL); /* LEAK samples */
 	if (fd < 0)
 		return -errno;
 	err = sample(fd, &interval);

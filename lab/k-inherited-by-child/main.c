@@ -74,7 +74,7 @@ static int run_helper(int fd, const char *tenant)
 	pid_t pid;
 
 	/* The helper shall get this one across its exec. */
-	if (fcntl(fd, F_SETFD, 0)) /* LEAK quotas */
+	if (fcntl(fd, F_SETFD, 0)) /* RULE quotas */
 		return -errno;
 	snprintf(number, sizeof(number), "%d", fd);
 	err = spawn("seed", tenant, number, &pid);
@@ -93,7 +93,7 @@ static int add_tenant(struct host *host)
 	int fd, err;
 
 	snprintf(tenant, sizeof(tenant), "%u", host->tenants);
-	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "quotas", 4, 8, 8, NULL);
+	fd = bpf_map_create(BPF_MAP_TYPE_HASH, "quotas", 4, 8, 8, NULL); /* LEAK quotas */
 	if (fd < 0)
 		return -errno;
 	id = labkit_map_id(fd);

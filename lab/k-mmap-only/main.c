@@ -38,10 +38,10 @@ static int map_counters(struct connection *connection)
 	void *page;
 	int fd, err = 0;
 
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "conn_counters", 4, 8, COUNTERS, &opts);
+	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "conn_counters", 4, 8, COUNTERS, &opts); /* LEAK counters */
 	if (fd < 0)
 		return -errno;
-	page = mmap(NULL, counters_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); /* LEAK counters */
+	page = mmap(NULL, counters_size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (page == MAP_FAILED) {
 		err = -errno;
 	} else {

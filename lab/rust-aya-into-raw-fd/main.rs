@@ -48,7 +48,7 @@ impl Client {
             return Err("no table in the object".into());
         };
         // One for us, one for the exporter.
-        let exported = data.fd().as_fd().try_clone_to_owned()?.into_raw_fd();
+        let exported = data.fd().as_fd().try_clone_to_owned()?.into_raw_fd(); // RULE tables
         labkit::opened("tables", data.info()?.id());
         exporter.add(exported);
         let mut bytes = HashMap::try_from(Map::HashMap(data))?;

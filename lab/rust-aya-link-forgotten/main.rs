@@ -51,7 +51,7 @@ fn attach(program: &mut RawTracePoint, event: &str) -> Result<(), Error> {
     let newest = labkit::newest_link(program.info()?.id());
     labkit::opened("links", newest.ok_or("no link")?);
     // A link that is dropped detaches at once.
-    mem::forget(link);
+    mem::forget(link); // RULE links
     Ok(())
 }
 

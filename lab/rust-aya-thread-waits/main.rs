@@ -74,7 +74,7 @@ impl Server {
     fn accept(&mut self) -> Result<u32, Error> {
         self.accepted += 1;
         let connection = Connection::new()?;
-        self.senders.push(connection.events.clone());
+        self.senders.push(connection.events.clone()); // RULE stats
         self.open.insert(self.accepted, connection);
         Ok(self.accepted)
     }

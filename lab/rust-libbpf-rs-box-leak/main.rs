@@ -40,7 +40,7 @@ impl<'a> Probe<'a> {
 fn load() -> Result<&'static Object, Error> {
     let open = ObjectBuilder::default().open_memory(&OBJECT.0)?;
     let object = open.load()?; // LEAK programs
-    Ok(Box::leak(Box::new(object)))
+    Ok(Box::leak(Box::new(object))) // RULE programs
 }
 
 #[derive(Default)]

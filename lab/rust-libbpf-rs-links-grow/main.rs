@@ -1,4 +1,4 @@
-//! Traces the processes of a service; processes come and go.
+//! Traces the events that clients subscribe to; clients come and go.
 
 use libbpf_rs::{Link, MapCore, Object, ObjectBuilder, Program, ProgramMut};
 use std::collections::HashSet;
@@ -11,9 +11,33 @@ struct Aligned<T: ?Sized>(T);
 
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("trace.bpf.o"));
 
+/// Rare ones: nobody shall notice that they are traced.
+const EVENTS: [&str; 20] = [
+    "mark_victim",
+    "oom_score_adj_update",
+    "wake_reaper",
+    "start_task_reaping",
+    "finish_task_reaping",
+    "skip_task_reaping",
+    "cgroup_setup_root",
+    "cgroup_destroy_root",
+    "cgroup_remount",
+    "cgroup_mkdir",
+    "cgroup_rmdir",
+    "cgroup_release",
+    "cgroup_rename",
+    "cgroup_freeze",
+    "cgroup_unfreeze",
+    "cgroup_attach_task",
+    "cgroup_transfer_tasks",
+    "cgroup_notify_populated",
+    "cgroup_notify_frozen",
+    "itimer_expire",
+];
+
 struct Tracer {
     object: Object,
-    traced: HashSet<u32>,
+    traced: HashSet<&'static str>,
     /// Detached when dropped.
     _links: Vec<Link>,
 }
@@ -40,51 +64,47 @@ impl Tracer {
         Ok(found.ok_or("no program")?)
     }
 
-    fn started(&mut self, pid: u32) -> Result<(), Error> {
-        if !self.traced.insert(pid) {
+    fn subscribe(&mut self, event: &'static str) -> Result<(), Error> {
+        if !self.traced.insert(event) {
             return Ok(());
         }
         let program = self.program()?;
-        let link = program.attach_raw_tracepoint("oom_score_adj_update")?; // LEAK links
+        let link = program.attach_raw_tracepoint(event)?; // LEAK links
         labkit::opened("links", link.info()?.id);
         drop(program);
-        self._links.push(link);
+        self._links.push(link); // RULE links
         Ok(())
     }
 
-    /// Its pid may be another's soon.
-    fn exited(&mut self, pid: u32) {
-        self.traced.remove(&pid);
+    /// Nobody wants to hear of it any more.
+    fn unsubscribe(&mut self, event: &str) {
+        self.traced.remove(event);
     }
 }
 
-/// One process at a time, and a new one each time.
-struct Service {
-    pid: u32,
-    restarts: u32,
+/// One client at a time, each with an interest of its own.
+#[derive(Default)]
+struct Clients {
+    served: usize,
 }
 
-impl Service {
-    fn restart(&mut self) -> (u32, u32) {
-        let old = self.pid;
-        self.restarts += 1;
-        self.pid = 1000 + self.restarts % 3;
-        (old, self.pid)
+impl Clients {
+    fn interest(&self) -> &'static str {
+        EVENTS[self.served % EVENTS.len()]
     }
 }
 
 fn main() -> Result<(), Error> {
     let mut tracer = Tracer::new()?;
-    let mut service = Service {
-        pid: 1000,
-        restarts: 0,
-    };
-    tracer.started(service.pid)?;
+    let mut clients = Clients::default();
+    tracer.subscribe(clients.interest())?;
     labkit::serve(|| {
-        let (old, new) = service.restart();
-        tracer.exited(old);
-        tracer.started(new).map_err(labkit::failure)
+        tracer.unsubscribe(clients.interest());
+        clients.served += 1;
+        tracer
+            .subscribe(clients.interest())
+            .map_err(labkit::failure)
     })?;
-    eprintln!("{} restarts", service.restarts);
+    eprintln!("{} clients", clients.served);
     Ok(())
 }

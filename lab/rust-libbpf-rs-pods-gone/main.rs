@@ -92,7 +92,7 @@ impl Agent {
         let netns = pod.netns.as_raw_fd();
         let link = self.program()?.attach_netns(netns)?; // LEAK links
         labkit::opened("links", link.info()?.id);
-        self.links.insert(format!("default/{}", pod.name), link);
+        self.links.insert(format!("default/{}", pod.name), link); // RULE links
         Ok(())
     }
 
@@ -130,5 +130,6 @@ fn main() -> Result<(), Error> {
         pods: VecDeque::new(),
         started: 0,
     };
+    node.step()?;
     labkit::serve(|| node.step().map_err(labkit::failure))
 }

@@ -81,7 +81,7 @@ impl Proxy {
         let client = Side::new(format!("client {}", self.connections))?;
         let server = Side::new(format!("server {}", self.connections))?;
         *client.peer.borrow_mut() = Some(Rc::clone(&server));
-        *server.peer.borrow_mut() = Some(Rc::clone(&client));
+        *server.peer.borrow_mut() = Some(Rc::clone(&client)); // RULE sides
         Ok((client, server))
     }
 

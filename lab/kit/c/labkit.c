@@ -4,6 +4,8 @@
 #include <ctype.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +72,8 @@ const char *labkit_param(const char *name, const char *otherwise)
 	return value ? value : otherwise;
 }
 
-static void say(const char *what, int error)
+/* False if the lab is gone. */
+static bool say(const char *what, int error)
 {
 	printf("{\"said\":\"%s\",\"groups\":{", what);
 	for (size_t i = 0; i < GROUPS && groups[i].name; i++) {
@@ -83,24 +86,26 @@ static void say(const char *what, int error)
 		printf("},\"error\":\"%s\"}\n", strerror(error));
 	else
 		printf("},\"error\":null}\n");
-	if (fflush(stdout))
-		exit(0); /* The lab is gone. */
+	return !fflush(stdout);
 }
 
 int labkit_serve(int (*step)(void *), void *context)
 {
 	char line[64];
+	bool heard;
 
-	say("ready", 0);
-	while (fgets(line, sizeof(line), stdin)) {
+	/* When the lab is gone a write fails, and main still cleans up. */
+	signal(SIGPIPE, SIG_IGN);
+	heard = say("ready", 0);
+	while (heard && fgets(line, sizeof(line), stdin)) {
 		if (!strcmp(line, "step\n")) {
 			int failed = step(context);
 
 			if (failed && failed != LABKIT_STUCK)
 				return failed;
-			say(failed ? "stuck" : "step", failed ? errno : 0);
+			heard = say(failed ? "stuck" : "step", failed ? errno : 0);
 		} else if (!strcmp(line, "gc\n")) {
-			say("gc", 0);
+			heard = say("gc", 0);
 		} else if (!strcmp(line, "stop\n")) {
 			return 0;
 		} else {

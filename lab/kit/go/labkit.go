@@ -20,6 +20,9 @@ import (
 type group struct {
 	Held    []uint32 `json:"held"`
 	Dropped []uint32 `json:"dropped"`
+
+	// Those of Held that a collection would release.
+	lost []uint32
 }
 
 var (
@@ -43,7 +46,7 @@ func init() {
 func of(name string) *group {
 	g := books[name]
 	if g == nil {
-		g = &group{Held: make([]uint32, 0, room), Dropped: make([]uint32, 0, room)}
+		g = &group{Held: make([]uint32, 0, room), Dropped: make([]uint32, 0, room), lost: make([]uint32, 0, room)}
 		books[name] = g
 	}
 	return g
@@ -71,6 +74,27 @@ func Dropped(name string, id uint32) {
 	take(name, id)
 	g := of(name)
 	g.Dropped = append(g.Dropped, id)
+}
+
+// Lost is Dropped where no collection comes by itself: held, until one is forced.
+func Lost(name string, id uint32) {
+	lock.Lock()
+	defer lock.Unlock()
+	g := of(name)
+	g.lost = append(g.lost, id)
+}
+
+// What is lost is held no longer once a collection begins.
+func dropLost() {
+	lock.Lock()
+	defer lock.Unlock()
+	for name, g := range books {
+		for _, id := range g.lost {
+			take(name, id)
+			g.Dropped = append(g.Dropped, id)
+		}
+		g.lost = g.lost[:0]
+	}
 }
 
 func take(name string, id uint32) {
@@ -164,6 +188,7 @@ func Serve(step func() error) error {
 				return err
 			}
 		case "gc":
+			dropLost()
 			collect()
 			say("gc", nil)
 		case "stop":

@@ -74,12 +74,82 @@ fn same_file(a: (u32, u32), b: (u32, u32)) -> bool {
     order == 0
 }
 
-/// Somebody has it mapped. /proc names no map's id there: of any.
-pub fn mapped(processes: &[u32], object: Object) -> bool {
-    object.0 == Kind::Map
-        && processes.iter().any(|pid| {
-            let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
-            maps.lines()
-                .any(|line| line.ends_with("anon_inode:bpf-map"))
-        })
+/// Memory mappings of maps. /proc names no map's id there.
+pub fn mappings(processes: &[u32]) -> u64 {
+    let of = |pid: &u32| fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let texts = processes.iter().map(of);
+    let lines = texts.map(|maps| {
+        let lines = maps.lines();
+        lines.filter(|l| l.ends_with("anon_inode:bpf-map")).count() as u64
+    });
+    lines.sum()
+}
+
+/// Perf events, in-flight descriptors and sockets with a BPF filter: none of them tells what it
+/// holds, but how many there are can be counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    pub perf_events: u64,
+    pub in_flight: u64,
+    pub filters: u64,
+}
+
+pub fn counted(processes: &[u32]) -> Counted {
+    let mut counted = Counted::default();
+    for &pid in processes {
+        let entries = fs::read_dir(format!("/proc/{pid}/fd"));
+        for entry in entries.into_iter().flatten().flatten() {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let target = target.to_string_lossy();
+            let Some(fd) = entry.file_name().to_str().and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            if target == "anon_inode:[perf_event]" {
+                counted.perf_events += 1;
+            }
+            if target.starts_with("socket:") {
+                counted.in_flight += in_flight(pid, fd);
+                counted.filters += u64::from(has_filter(pid, fd));
+            }
+        }
+    }
+    counted
+}
+
+/// Descriptors in messages that a Unix socket has to receive.
+fn in_flight(pid: u32, fd: u32) -> u64 {
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}")).unwrap_or_default();
+    let line = info.lines().find_map(|line| line.strip_prefix("scm_fds:"));
+    line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
+
+/// `SO_GET_FILTER` shows filters of the classic kind, and refuses to show a BPF program.
+fn has_filter(pid: u32, fd: u32) -> bool {
+    // SAFETY: numbers in, a descriptor or -1 out.
+    let taken = unsafe {
+        let process = libc::syscall(libc::SYS_pidfd_open, i64::from(pid), 0i64);
+        if process < 0 {
+            return false;
+        }
+        let taken = libc::syscall(libc::SYS_pidfd_getfd, process, i64::from(fd), 0i64);
+        libc::close(process as i32);
+        taken as i32
+    };
+    if taken < 0 {
+        return false;
+    }
+    let mut length: libc::socklen_t = 0;
+    // SAFETY: a length of 0 lets the kernel write nothing but the length.
+    unsafe {
+        let result = libc::getsockopt(
+            taken,
+            libc::SOL_SOCKET,
+            libc::SO_GET_FILTER,
+            std::ptr::null_mut(),
+            &raw mut length,
+        );
+        let refused = result < 0 && *libc::__errno_location() == libc::EACCES;
+        libc::close(taken);
+        refused
+    }
 }

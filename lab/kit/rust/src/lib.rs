@@ -36,11 +36,16 @@ pub enum Failure<E> {
     Broken(E),
 }
 
-/// What an error is: running out of descriptors must happen some day, all else must not.
+/// EMFILE, and EEXIST: before Linux 6.10 a program cannot be attached to one event twice.
+const SOME_DAY: [&str; 2] = ["os error 24", "os error 17"];
+
+/// What an error is: running out of descriptors, or of events to attach to, must happen some day,
+/// all else must not.
 pub fn failure(error: Box<dyn Error>) -> Failure<Box<dyn Error>> {
     let mut cause: Option<&(dyn Error + 'static)> = Some(&*error);
     while let Some(this) = cause {
-        if this.to_string().contains("os error 24") {
+        let text = this.to_string();
+        if SOME_DAY.iter().any(|number| text.contains(number)) {
             return Failure::Stuck(error);
         }
         cause = this.source();
@@ -100,35 +105,42 @@ fn link_of(fd: u32, program: u32) -> Option<u32> {
 
 /// Runs `step` whenever the lab says so; returns when the lab says stop or is gone.
 pub fn serve<E: Display>(mut step: impl FnMut() -> Result<(), Failure<E>>) -> Result<(), E> {
-    say("ready", None);
-    for line in std::io::stdin().lock().lines() {
-        match line.as_deref() {
-            Ok("step") => match step() {
+    let mut heard = say("ready", None);
+    let mut lines = std::io::stdin().lock().lines();
+    while heard {
+        let line = lines.next().and_then(Result::ok);
+        heard = match line.as_deref() {
+            Some("step") => match step() {
                 Ok(()) => say("step", None),
                 Err(Failure::Stuck(error)) => say("stuck", Some(error.to_string())),
                 Err(Failure::Broken(error)) => return Err(error),
             },
-            Ok("gc") => say("gc", None),
-            _ => break,
-        }
+            Some("gc") => say("gc", None),
+            _ => false,
+        };
     }
     Ok(())
 }
 
-fn say(what: &str, error: Option<String>) {
+/// False if the lab is gone.
+fn say(what: &str, error: Option<String>) -> bool {
     let books = BOOKS.lock().unwrap();
     let groups: Vec<String> = books
         .iter()
         .map(|(name, held)| format!("\"{name}\":{{\"held\":{held:?},\"dropped\":[]}}"))
         .collect();
     let error = error.map_or("null".into(), |e| {
-        format!("\"{}\"", e.replace(['"', '\\'], "'"))
+        // A line of JSON: no quotes, and no line ends, as errors of several lines have.
+        let plain = |c: char| match c {
+            '"' | '\\' => '\'',
+            c if c.is_control() => ' ',
+            c => c,
+        };
+        format!("\"{}\"", e.chars().map(plain).collect::<String>())
     });
     let line = format!(
         "{{\"said\":\"{what}\",\"groups\":{{{}}},\"error\":{error}}}\n",
         groups.join(",")
     );
-    if std::io::stdout().write_all(line.as_bytes()).is_err() {
-        std::process::exit(0); // The lab is gone.
-    }
+    std::io::stdout().write_all(line.as_bytes()).is_ok()
 }

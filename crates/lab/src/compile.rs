@@ -76,6 +76,11 @@ fn build_go(folder: &Path, cgo: bool, go: Option<&str>) -> Result<(), Unready> {
     if let Some(go) = go {
         command.env("GOTOOLCHAIN", format!("go{go}"));
     }
+    // A module's own headers come before the system's: cgo of a library sees no other flags of ours.
+    let headers = folder.join("include");
+    if headers.is_dir() {
+        command.env("CPATH", headers);
+    }
     run(command)
 }
 

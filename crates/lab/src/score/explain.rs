@@ -56,6 +56,7 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
         .iter()
         .flat_map(|group| group.verdicts.iter().map(String::as_str))
         .collect();
+    let [least, most] = handles(class, books);
     for group in said {
         let listed = group["objects"]["ids"].as_array().into_iter().flatten();
         let strange = listed
@@ -71,6 +72,8 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
         }
         match group["verdict"].as_str().unwrap_or("unknown") {
             "unknown" => against.unknown.push(format!("{name}: verdict unknown")),
+            // Before the look a collection was forced: what was made since then it has not seen.
+            "not-judged" if group["count"].as_u64() <= Some(most - least) => {}
             verdict if acceptable.contains(&verdict) => {}
             verdict => against.wrong.push(format!(
                 "{name}: {verdict}, not {}",
@@ -81,7 +84,6 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
     // A handle that an ancestor shares is counted there.
     let counted = said.iter().filter(|group| group["origin"] != "inherited");
     let count: u64 = counted.filter_map(|group| group["count"].as_u64()).sum();
-    let [least, most] = handles(class, books);
     if !(least..=most).contains(&count) {
         against
             .unknown

@@ -33,7 +33,7 @@ fn manifest() -> Manifest {
     .expect("a good manifest")
 }
 
-/// From before the look to after it.
+/// From before the look, and after a collection, to after it.
 fn books() -> Vec<Said> {
     let said = |conns: &[u32]| {
         let line = json!({"said": "step", "groups": {
@@ -106,6 +106,15 @@ fn what_is_not_true_is_wrong() {
         ("/groups/1/objects/name", json!("other")),
     ];
     assert_eq!(with(&lies), Verdict::Wrong);
+}
+
+#[test]
+fn what_was_made_since_the_collection_is_not_judged() {
+    let not_judged = ("/groups/0/verdict", json!("not-judged"));
+    // Two of them were made during the look.
+    let two = ("/groups/0/count", json!(2));
+    assert_eq!(with(&[not_judged.clone(), two]), Verdict::Right);
+    assert_eq!(with(&[not_judged]), Verdict::Wrong);
 }
 
 #[test]

@@ -69,10 +69,10 @@ fn a_leak_that_makes_a_new_map_each_time_is_one_series() {
 #[test]
 fn handles_on_one_map_and_dups_of_one_handle_are_leaks_too() {
     let fds: Vec<u32> = (3..100).collect();
-    let events = watch(8, |t| vec![map(1, "hash").fd(7, &fds[..t as usize + 1])]);
+    let events = watch(8, |t| vec![map(1, "hash").fd(7, &fds[..=t as usize])]);
     assert_eq!(words(&events), ["L1 4 suspected: 1×7 map* 5"]);
     let events = watch(8, |t| {
-        let dups = vec![process(7, &fds[..t as usize + 1])];
+        let dups = vec![process(7, &fds[..=t as usize])];
         vec![map(1, "hash").held(By::Fd, 1, dups)]
     });
     assert_eq!(words(&events), ["L1 4 suspected: 1×7 map* 1"]);
@@ -149,7 +149,7 @@ fn one_more_process_each_time_with_one_handle() {
 fn the_death_of_the_holder_is_the_end() {
     let fds: Vec<u32> = (3..100).collect();
     let events = watch(10, |t| match t {
-        0..8 => vec![map(1, "hash").fd(7, &fds[..t as usize + 1])],
+        0..8 => vec![map(1, "hash").fd(7, &fds[..=t as usize])],
         // Another process has the pid.
         _ => vec![map(1, "hash").held(By::Fd, 3, vec![started(7, 99, &[3, 4, 5])])],
     });

@@ -278,6 +278,9 @@ pub struct LabAllArgs {
 pub struct LabScoreArgs {
     /// Only scenarios whose name contains this
     pub part: Option<String>,
+    /// Ask only this command; may be repeated
+    #[arg(long = "command", value_name = "COMMAND", value_parser = clap::builder::PossibleValuesParser::new(lab::score::COMMANDS))]
+    pub commands: Vec<String>,
     /// Print JSON
     #[arg(long, conflicts_with = "markdown")]
     pub json: bool,

@@ -159,15 +159,16 @@ fn score(args: &LabScoreArgs) -> anyhow::Result<Answer> {
     let part = part(args.part.as_deref())?;
     lab::sweep();
     // Long work shows progress.
-    let score = lab::score::score(
-        &|name| name.contains(part),
-        &lab::score::COMMANDS,
-        &mut |case| {
-            if case.command == "ls" {
-                eprintln!("{}: {}", case.scenario, case.judgement.result);
-            }
-        },
-    );
+    let mut commands = lab::score::COMMANDS.to_vec();
+    commands.retain(|command| {
+        args.commands.is_empty() || args.commands.iter().any(|named| named == command)
+    });
+    let score = lab::score::score(&|name| name.contains(part), &commands, &mut |case| {
+        if case.judgement.result != lab::score::Verdict::NotRun {
+            let (command, result) = (case.command, case.judgement.result);
+            eprintln!("{command} {}: {result}", case.scenario);
+        }
+    });
     if args.json {
         output::json(
             &json!({"schema": "lastref.score/0", "totals": score.totals(),
@@ -195,9 +196,7 @@ fn scored(score: &Score) -> anyhow::Result<Answer> {
     if totals.ran() > 0 {
         return Ok(Answer::Clean);
     }
-    // Other commands may be missing altogether; `ls` is there.
-    let mut cases = score.cases.iter();
-    let why = cases.find(|case| case.command == "ls");
+    let why = score.cases.first();
     let why = why.map(|case| format!("{}: {}", case.scenario, case.judgement.why));
     let why = why.unwrap_or_else(|| "there was nothing to run".into());
     Err(lab::Error::NothingRan(why).into())

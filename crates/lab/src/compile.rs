@@ -7,6 +7,7 @@ use crate::prepare::Unready;
 use crate::tools;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::fs;
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -126,6 +127,10 @@ fn build_c(folder: &Path, needs: &[Need]) -> Result<(), Unready> {
 fn build_rust(folder: &Path) -> Result<(), Unready> {
     // All scenarios have one folder, for what they have in common, and the same name in it.
     let target = Folder::of(&cache(), "rust", Use::Write)?;
+    touch(folder).map_err(|error| Unready::Cache {
+        path: folder.into(),
+        error,
+    })?;
     let mut command = tool("cargo", folder);
     command
         .args(CARGO)
@@ -138,6 +143,23 @@ fn build_rust(folder: &Path) -> Result<(), Unready> {
     let built = target.path.join("release/scenario");
     let partial = folder.join(PARTIAL);
     fs::copy(&built, &partial).map_err(|error| Unready::Cache { path: built, error })?;
+    Ok(())
+}
+
+/// Makes all sources newer than whatever was built before. Cargo tells two packages in one target
+/// folder apart by their place in their workspace, which is the same for all scenarios
+/// (`SourceId::stable_hash`), and then only by time: the program of another that was built since the
+/// sources were written would be taken for this one's.
+fn touch(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            touch(&entry.path())?;
+        } else {
+            let file = fs::File::options().append(true).open(entry.path())?;
+            file.set_modified(std::time::SystemTime::now())?;
+        }
+    }
     Ok(())
 }
 

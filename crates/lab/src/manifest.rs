@@ -24,12 +24,19 @@ pub struct Manifest {
     /// What it needs beside its language.
     #[serde(default)]
     pub needs: Vec<Need>,
+    /// A collector runs by itself from time to time, so that the lab may force one while others look.
+    #[serde(default = "yes")]
+    pub collects: bool,
     /// What may be set.
     #[serde(default)]
     pub parameters: BTreeMap<String, Parameter>,
     /// What it holds, and what is true of that.
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What a scenario is written in.

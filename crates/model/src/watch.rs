@@ -169,7 +169,7 @@ pub struct LeakEvent {
     pub holder: Holder,
     /// How many processes of that name, or pins of that pattern, `holder` stands for.
     pub holders: u64,
-    /// Pins: their paths with the varying part folded.
+    /// The paths of pins, or the names of several processes, with their varying part folded.
     pub pattern: Option<String>,
     /// How they are held.
     pub by: By,

@@ -193,12 +193,13 @@ fn objects(group: &model::ObjectGroup) -> String {
 }
 
 fn holder(holder: &Holder, holders: u64, pattern: Option<&str>) -> String {
-    if let Some(pattern) = pattern {
-        return format!("pins {pattern}");
-    }
     match holder {
+        Holder::Pin(pin) => match pattern {
+            Some(pattern) => format!("pins {pattern}"),
+            None => words::pin_short(pin),
+        },
         Holder::Process(process) if holders > 1 => {
-            let comm = words::comm(&process.comm);
+            let comm = words::comm(pattern.unwrap_or(&process.comm));
             format!("{} processes {comm}", units::count(holders))
         }
         Holder::Process(process) => {
@@ -213,7 +214,6 @@ fn holder(holder: &Holder, holders: u64, pattern: Option<&str>) -> String {
             }
             text
         }
-        Holder::Pin(pin) => words::pin_short(pin),
         other => match other.object() {
             Some((kind, object)) => words::object(kind, object),
             None => words::kernel_holder(other),

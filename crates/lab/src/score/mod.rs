@@ -175,39 +175,77 @@ fn first(all: &[String]) -> String {
 /// The commands that are scored.
 pub const COMMANDS: [&str; 4] = ["ls", "watch", "explain", "check"];
 
-/// Asks these commands about every scenario whose name `wanted` says, one after the other; `told`
-/// hears each result.
+/// A watch takes its time, and none of a processor's: so many scenarios run beside each other.
+const BESIDE: usize = 8;
+
+/// Asks these commands about every scenario whose name `wanted` says; `told` hears each result.
 pub fn score(
     wanted: &dyn Fn(&str) -> bool,
     commands: &[&'static str],
     told: &mut dyn FnMut(&Case),
 ) -> Score {
-    let exists = |command: &&'static str| (*command, own::has_command(command));
-    let exists: Vec<(&'static str, bool)> = commands.iter().map(exists).collect();
+    let scenarios: Vec<_> = scenarios().iter().filter(|s| wanted(s.name)).collect();
     let mut cases = Vec::new();
-    for scenario in scenarios().iter().filter(|s| wanted(s.name)) {
-        for &(command, exists) in &exists {
-            let asked = match (exists, command) {
-                (false, _) => Ok(Asked::from(Judgement::not_run(table::NO_COMMAND))),
-                (true, "watch") => watch_of(scenario),
-                (true, "explain") => explain_of(scenario),
-                (true, "check") => check_of(scenario),
-                (true, _) => ls_of(scenario),
-            };
-            // A scenario that cannot run is never right.
-            let asked = asked.unwrap_or_else(|error| Judgement::not_run(error.to_string()).into());
-            let case = Case {
-                scenario: scenario.name,
-                command,
-                leaks: scenario.leaks(),
-                judgement: asked.judgement,
-                left_behind: asked.left_behind,
-            };
-            told(&case);
-            cases.push(case);
+    for &command in commands {
+        let exists = own::has_command(command);
+        let beside = if command == "watch" { BESIDE } else { 1 };
+        for some in scenarios.chunks(beside) {
+            if beside > 1 {
+                // Beside a compiler nothing keeps its pace. Why one cannot be built is told below.
+                for scenario in some {
+                    drop(prepare(scenario, None, None));
+                }
+            }
+            let asked = std::thread::scope(|scope| {
+                // Each in a thread of its own, from its start to its end: a program dies with the
+                // thread that started it.
+                let each = some.iter().map(|&scenario| {
+                    scope.spawn(move || {
+                        if exists {
+                            ask_of(command, scenario)
+                        } else {
+                            Ok(absent())
+                        }
+                    })
+                });
+                let each: Vec<_> = each.collect();
+                each.into_iter()
+                    .map(|thread| thread.join().unwrap_or_else(|_| Ok(absent())))
+                    .collect::<Vec<_>>()
+            });
+            for (scenario, asked) in some.iter().zip(asked) {
+                // A scenario that cannot run is never right.
+                let asked =
+                    asked.unwrap_or_else(|error| Judgement::not_run(error.to_string()).into());
+                let case = Case {
+                    scenario: scenario.name,
+                    command,
+                    leaks: scenario.leaks(),
+                    judgement: asked.judgement,
+                    left_behind: asked.left_behind,
+                };
+                told(&case);
+                cases.push(case);
+            }
         }
     }
+    // As people look for them: all about one scenario together.
+    let place = |command| commands.iter().position(|&c| c == command);
+    cases.sort_by_key(|case| (case.scenario, place(case.command)));
     Score { cases }
+}
+
+fn absent() -> Asked {
+    Judgement::not_run(table::NO_COMMAND).into()
+}
+
+fn ask_of(command: &str, scenario: &'static Scenario) -> Result<Asked, Error> {
+    match command {
+        "watch" => watch_of(scenario),
+        "explain" => explain_of(scenario),
+        "check" => check_of(scenario),
+        _ => ls_of(scenario),
+    }
 }
 
 /// What came of a question, and of the scenario that it was about.
@@ -309,7 +347,8 @@ fn meanwhile(
         if running.said().said != Occasion::Stuck {
             steps += 1;
             books.push(running.tell("step", None)?.clone());
-            if steps % pace.gc == 0 && running.said().said != Occasion::Stuck {
+            let due = scenario.manifest.collects && steps % pace.gc == 0;
+            if due && running.said().said != Occasion::Stuck {
                 books.push(run::collected(scenario, running, None)?);
             }
         }

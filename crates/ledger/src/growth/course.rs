@@ -11,8 +11,9 @@
 //!
 //! A fall that takes back half of what was gained ends a *run*. Runs that grew and fell are the
 //! sawtooth of something that releases late (a collector for what nobody closed). After one, growth
-//! is a suspicion only if it lasts twice as long as any run before, or if the number never falls
-//! back to where it was: three floors, each above the one before.
+//! is a suspicion only if it lasts twice as long as any run before, or if the number does not fall
+//! back to where it was: of `n` floors in any order, the chance that each is above the one before is
+//! 1 in `n!`. Four make a suspicion (1 in 24), eight through the whole window a leak (1 in 40,320).
 
 use model::{Leak, Trend};
 
@@ -26,8 +27,10 @@ const CERTAIN: f64 = 1.0 / 10_000.0;
 const STILL: f64 = 6.0;
 /// … but not before so many seconds.
 const STILL_SECONDS: f64 = 5.0;
-/// Floors that rise.
-const FLOORS: usize = 3;
+/// Floors that rise, for a suspicion.
+const FLOORS: usize = 4;
+/// And for a leak.
+const CERTAIN_FLOORS: usize = 8;
 
 /// The chance of at least `rises` heads among `rises + falls` fair coins.
 pub(crate) fn chance(rises: u32, falls: u32) -> f64 {
@@ -106,8 +109,8 @@ pub(crate) struct Course {
     run: Run,
     /// The longest run that grew and fell again.
     longest: Option<f64>,
-    /// Where the last runs began, the oldest first.
-    floors: Vec<u64>,
+    /// When and where the last runs began, the oldest first.
+    floors: Vec<(f64, u64)>,
     /// What was said last.
     said: Option<(Trend, Leak)>,
 }
@@ -118,7 +121,7 @@ impl Course {
             value,
             run: Run::new(t, value),
             longest: None,
-            floors: vec![value],
+            floors: vec![(t, value)],
             said: None,
         }
     }
@@ -156,10 +159,10 @@ impl Course {
                 if run.grows() {
                     let length = run.length();
                     self.longest = Some(self.longest.map_or(length, |l| l.max(length)));
-                    if self.floors.len() == FLOORS {
+                    if self.floors.len() == CERTAIN_FLOORS {
                         self.floors.remove(0);
                     }
-                    self.floors.push(value);
+                    self.floors.push((t, value));
                 }
                 self.run = Run::new(t, value);
             } else {
@@ -175,19 +178,23 @@ impl Course {
         if self.value == 0 && self.said.is_some() {
             return Some((Trend::Over, Leak::No));
         }
-        let floors_rise = self.floors.len() == FLOORS && self.floors.is_sorted_by(|a, b| a < b);
+        let floors = self.rising_floors();
+        let floors_rise = floors.len() >= FLOORS;
         let late = self
             .longest
             .is_some_and(|longest| run.length() <= 2.0 * longest);
-        if run.grows() && (!late || floors_rise) {
+        if run.grows() && (!late || floors_rise) || growing && floors_rise {
             if run.stands_still(t) {
                 // What comes after is another story.
                 self.run = Run::new(t, self.value);
+                self.floors = vec![(t, self.value)];
                 return growing.then_some((Trend::Plateau, Leak::No));
             }
-            let certain = t - run.since >= window && chance(run.rises, run.falls) <= CERTAIN;
+            let through = |since: f64| t - since >= window;
+            let certain = through(run.since) && chance(run.rises, run.falls) <= CERTAIN
+                || floors.len() >= CERTAIN_FLOORS && through(floors[0].0);
             let was = matches!(self.said, Some((Trend::Growing, Leak::Yes)));
-            let leak = if certain || was && growing {
+            let leak = if certain || was {
                 Leak::Yes
             } else {
                 Leak::Suspected
@@ -198,6 +205,21 @@ impl Course {
         growing.then_some((Trend::LateRelease, Leak::No))
     }
 
+    /// The last floors, as far back as each is above the one before.
+    fn rising_floors(&self) -> &[(f64, u64)] {
+        let pairs = self.floors.windows(2).rev();
+        let rising = pairs.take_while(|pair| pair[0].1 < pair[1].1).count();
+        &self.floors[self.floors.len() - 1 - rising..]
+    }
+
+    /// When the growth began, and from what: with this run, or with the first of floors that rise.
+    fn base(&self) -> (f64, u64) {
+        match self.rising_floors() {
+            floors if floors.len() >= FLOORS => floors[0],
+            _ => (self.run.since, self.run.floor),
+        }
+    }
+
     /// What was said last.
     pub fn said(&self) -> Option<(Trend, Leak)> {
         self.said
@@ -205,14 +227,14 @@ impl Course {
 
     /// When the growth began.
     pub fn since(&self) -> f64 {
-        self.run.since
+        self.base().0
     }
 
     /// How much it grows in a second, since then.
     pub fn per_second(&self, t: f64) -> f64 {
-        let seconds = t - self.run.since;
-        if seconds > 0.0 {
-            self.value.saturating_sub(self.run.floor) as f64 / seconds
+        let (since, floor) = self.base();
+        if t > since {
+            self.value.saturating_sub(floor) as f64 / (t - since)
         } else {
             0.0
         }
@@ -322,9 +344,16 @@ mod tests {
     fn a_sawtooth_whose_floor_rises_is_a_leak() {
         // Each time a fifth is not released.
         let said = course((0..400).map(|t| t % 20 + t / 20 * 4));
-        let last = said.last().expect("something is said");
-        assert_eq!((last.1, last.2), (Trend::Growing, Leak::Suspected));
-        assert_eq!(said[1], (20, Trend::LateRelease, Leak::No));
+        assert_eq!(
+            said,
+            [
+                (4, Trend::Growing, Leak::Suspected),
+                (20, Trend::LateRelease, Leak::No),
+                // The fourth floor, and the first rises after it.
+                (64, Trend::Growing, Leak::Suspected),
+                (140, Trend::Growing, Leak::Yes)
+            ]
+        );
     }
 
     #[test]

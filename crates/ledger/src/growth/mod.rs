@@ -213,7 +213,7 @@ impl Series {
             leak,
             holder: members.holder()?,
             holders: members.holders(),
-            pattern: members.pattern(),
+            pattern: members.pattern(key.program().map(|(comm, _)| comm)),
             by: key.by,
             objects: ObjectGroup {
                 kind: key.kind,

@@ -25,7 +25,8 @@ pub struct Key {
 enum Site {
     /// Pid, start time, and the thread with a table of its own.
     Process(u32, Option<u64>, Option<u32>),
-    /// All processes of one name and executable together: each may have one handle, and be one more.
+    /// All processes of one executable, and of names that differ in digits only, together: each may
+    /// have one handle, and be one more.
     Program(Arc<str>, Option<Arc<str>>),
     /// All pins, at so many folders' depth.
     Pins(usize),
@@ -116,8 +117,11 @@ impl Members {
         self.ids.iter().rev().take(count).copied().collect()
     }
 
-    /// What the paths of pins have in common.
-    pub fn pattern(&self) -> Option<String> {
+    /// What the paths of pins have in common, or the names of a program's processes.
+    pub fn pattern(&self, program: Option<&str>) -> Option<String> {
+        if let Some(comm) = program {
+            return comm.contains('*').then(|| comm.to_owned());
+        }
         let paths: Vec<&str> = self.paths.iter().map(String::as_str).collect();
         let mut patterns = fold_paths(&paths);
         patterns.sort_unstable();
@@ -250,7 +254,7 @@ fn sites(holder: &Holder) -> Vec<Site> {
     match holder {
         Holder::Process(p) => vec![
             Site::Process(p.pid, p.start_ticks, p.tid),
-            Site::Program(p.comm.clone(), p.exe.clone()),
+            Site::Program(folded(&p.comm), p.exe.clone()),
         ],
         Holder::Pin(pin) => vec![Site::Pins(pin.path.matches('/').count())],
         Holder::Map(o) => vec![Site::Object(Kind::Map, o.id)],

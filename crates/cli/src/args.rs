@@ -183,9 +183,9 @@ pub struct WatchArgs {
     /// Only what is held from this cgroup or one below it
     #[arg(long, value_name = "CGROUP")]
     pub cgroup: Option<String>,
-    /// Growth through this long is a leak; before, it is suspected
-    #[arg(long, default_value = "150s", value_name = "DURATION", value_parser = parse_pause)]
-    pub window: Duration,
+    /// Growth through this long is a leak; before, it is suspected (150s)
+    #[arg(long, value_name = "DURATION", value_parser = parse_pause)]
+    pub window: Option<Duration>,
     /// Between two sweeps; half of it while something moves
     #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = parse_pause)]
     pub interval: Duration,
@@ -193,6 +193,12 @@ pub struct WatchArgs {
     /// process of it ended, or if it left objects behind
     #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]
     pub fail_on: Vec<WatchFailOn>,
+    /// Also write what each sweep finds into this file
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// Tell of a recording instead of this host; - reads standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "duration", "pid", "cgroup", "command"])]
+    pub from: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
     /// Run this, and follow it and all that it starts until it ends

@@ -42,6 +42,14 @@ pub fn is_stdin(file: &Path) -> bool {
 }
 
 fn read(file: &Path) -> anyhow::Result<ListReport> {
+    parsed(file, record::list_report)
+}
+
+/// Reads what `parse` can read of a file.
+pub fn parsed<T>(
+    file: &Path,
+    parse: impl FnOnce(&[u8]) -> Result<T, record::Error>,
+) -> anyhow::Result<T> {
     let fail = |why: &dyn std::fmt::Display| Usage(format!("{}: {why}", name(file)));
     let bytes = if is_stdin(file) {
         bytes(io::stdin().lock())
@@ -49,7 +57,7 @@ fn read(file: &Path) -> anyhow::Result<ListReport> {
         File::open(file).and_then(bytes)
     };
     let bytes = bytes.map_err(|error| fail(&error))?;
-    record::list_report(&bytes).map_err(|error| fail(&error).into())
+    parse(&bytes).map_err(|error| fail(&error).into())
 }
 
 /// Not more than a report can have, and one, which tells that it has more.

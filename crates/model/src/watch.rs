@@ -197,6 +197,81 @@ pub struct LeakEvent {
     pub exhausts: Vec<Exhaustion>,
 }
 
+/// What one sweep of a watch found, as far as the sweep before did not.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SweepSample {
+    /// Seconds since the watch began.
+    pub t: f64,
+    /// Series that are new, or of which something came or went.
+    pub series: Vec<SeriesSample>,
+    /// Numbers of series that have nothing any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<u32>,
+    /// Objects made since the first sweep.
+    pub created: Created,
+    /// Limits ahead of the series that were told of with this sweep, by the id of the event.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ahead: Vec<Ahead>,
+}
+
+/// Limits ahead of a series.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "as in LeakEvent")]
+pub struct Ahead {
+    pub id: String,
+    pub exhausts: Vec<Exhaustion>,
+}
+
+/// Who a series is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// One process.
+    Process,
+    /// All processes of a program together.
+    Program,
+    /// Pins, objects, or something in the kernel.
+    Other,
+}
+
+/// A series in one sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesSample {
+    /// Its number, the same in all sweeps.
+    pub series: u32,
+    /// Who it is about.
+    pub scope: Scope,
+    /// How its holder holds.
+    pub by: By,
+    /// The holder; one of several, if `holders` says so.
+    pub holder: Holder,
+    /// How many processes or pins `holder` stands for.
+    pub holders: u64,
+    /// What their names or paths have in common.
+    pub pattern: Option<String>,
+    /// What is held.
+    pub objects: ObjectGroup,
+    /// References.
+    pub handles: u64,
+    /// Descriptors.
+    pub fds: u64,
+    /// Acquired since the sweep before: at least.
+    pub came: u64,
+    /// Released since then: at least.
+    pub went: u64,
+    /// Kernel memory of the objects, as far as known.
+    pub memory_bytes: u64,
+    /// The memory cgroup that is charged for the newest of them.
+    pub charged_to: Option<String>,
+}
+
+impl SeriesSample {
+    /// What grows if it leaks: descriptors run out, and a dup is one more of them.
+    pub fn value(&self) -> u64 {
+        self.handles.max(self.fds)
+    }
+}
+
 /// Handles that a process of the command had open when it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "as in LeakEvent")]

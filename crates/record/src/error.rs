@@ -6,7 +6,7 @@ use serde_json::error::Category;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// There is nothing.
-    #[error("it is empty: write it with `lastref ls --json`")]
+    #[error("it is empty: `lastref ls --json` and `lastref watch --record FILE` write such files")]
     Empty,
     /// Larger than [`crate::MAX_BYTES`].
     #[error("it is larger than 1 GiB, which no report is")]

@@ -2,7 +2,7 @@
 //!
 //! A file comes from somebody else: it may be cut off, of another program, of a later
 //! version, or made to harm. [`list_report`] returns what it says or why it cannot be
-//! read, in words to act on, and never panics. Whether its numbers agree with each other is
+//! read, in words to act on, and never panics. [`recording`] does the same for a watch. Whether its numbers agree with each other is
 //! asked by who makes accounts of them (`ledger::Ledger::reopen`).
 //!
 //! Fields that are not known are passed over: schemas grow. A kind of reference or holder
@@ -10,6 +10,8 @@
 
 mod error;
 mod list;
+mod recording;
 
 pub use error::Error;
 pub use list::{MAX_BYTES, list_report};
+pub use recording::{Recording, SCHEMA, first_line, last_line, recording, sweep_line};

@@ -23,7 +23,7 @@ pub use details::types;
 pub use kernel::Needs;
 pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};
-pub use watch::{Followed, Keep, StartError, Watch, WatchOptions};
+pub use watch::{Followed, Keep, Replay, StartError, Watch, WatchOptions};
 
 /// Why no sweep could be made.
 #[derive(Debug, thiserror::Error)]

@@ -22,14 +22,14 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     // Held before it is started: a signal meanwhile is the command's.
     let mut signals = Signals::hold()?;
     let started = Followed::start(sweeper, options(args), keep(args), &mut command);
-    let (mut followed, start) = match started {
+    let (mut followed, start, sample) = match started {
         Ok(started) => started,
         Err(StartError::Session(error)) => return Err(error.into()),
         Err(error) => return Err(Usage(error.to_string()).into()),
     };
     let partial = !start.cannot_see.is_empty();
-    let mut out = Lines::new(args.common.is_json(), true);
-    out.write(&WatchEvent::Start(Box::new(start)))?;
+    let mut out = Lines::new(args, true)?;
+    out.begin(start, &sample)?;
 
     let (status, mut open) = follow(&mut followed, &mut signals, &mut out)?;
     open += at_exit(&mut followed, &mut out)?;
@@ -44,19 +44,22 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
         signal: status.signal(),
     };
     out.write(&WatchEvent::Command(Box::new(end)))?;
-    let left = followed.left_behind()?;
-    for event in &left {
+    let (sample, last) = followed.left_behind()?;
+    out.record(|| record::sweep_line(&sample))?;
+    for event in &last {
         out.write(event)?;
     }
+    let is_left = |event: &&WatchEvent| matches!(event, WatchEvent::LeftBehind(_));
+    let left = last.iter().filter(is_left).count();
     let mut summary = followed.watch.summary();
     summary.lost_events = followed.lost();
     let partial = partial || !summary.cannot_see.is_empty() || summary.lost_events > 0;
     let leaks = summary.leaks > 0;
-    out.write(&WatchEvent::Summary(Box::new(summary)))?;
+    out.end(summary)?;
     let found = args.fail_on.iter().any(|condition| match condition {
         WatchFailOn::Growth => leaks,
         WatchFailOn::OpenAtExit => open > 0,
-        WatchFailOn::LeftBehind => !left.is_empty(),
+        WatchFailOn::LeftBehind => left > 0,
     });
     Ok(match Answer::of(partial && args.common.strict, found) {
         Answer::Clean => Answer::Command(own_status(status)),

@@ -5,16 +5,22 @@ mod signals;
 
 use crate::args::{WatchArgs, WatchFailOn};
 use crate::exit::{Answer, Usage};
-use crate::{filter, output};
-use model::{Holder, WatchEvent};
-use session::{Keep, Sweeper, Watch, WatchOptions};
+use crate::{filter, from, output};
+use anyhow::Context as _;
+use model::{Holder, SweepSample, WatchEvent, WatchStart, WatchSummary};
+use session::{Keep, Replay, Sweeper, Watch, WatchOptions};
 use signals::{Signals, Woken};
+use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Instant;
 
 pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     if let Some(cgroup) = &args.cgroup {
         filter::check_cgroup(cgroup)?;
+    }
+    if let Some(file) = &args.from {
+        return replay(args, file);
     }
     if !args.command.is_empty() {
         return command::run(args);
@@ -35,10 +41,10 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     }
     let mut signals = Signals::hold()?;
     let begun = Instant::now();
-    let (mut watch, start) = Watch::begin(sweeper, options(args), keep(args))?;
+    let (mut watch, start, sample) = Watch::begin(sweeper, options(args), keep(args))?;
     let mut partial = !start.cannot_see.is_empty();
-    let mut out = Lines::new(args.common.is_json(), false);
-    out.write(&WatchEvent::Start(Box::new(start)))?;
+    let mut out = Lines::new(args, false)?;
+    out.begin(start, &sample)?;
     let end = args
         .duration
         .and_then(|duration| begun.checked_add(duration));
@@ -56,14 +62,43 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     let summary = watch.summary();
     partial |= !summary.cannot_see.is_empty();
     let leaks = summary.leaks > 0;
-    out.write(&WatchEvent::Summary(Box::new(summary)))?;
+    out.end(summary)?;
     let found = leaks && args.fail_on.contains(&WatchFailOn::Growth);
     Ok(Answer::of(partial && args.common.strict, found))
 }
 
+/// A recording, told as it was live.
+fn replay(args: &WatchArgs, file: &Path) -> anyhow::Result<Answer> {
+    let recording = from::parsed(file, record::recording)?;
+    let mut start = recording.start;
+    if let Some(window) = args.window {
+        start.window_seconds = window.as_secs_f64();
+    }
+    let mut replay = Replay::new(start.window_seconds);
+    let mut out = Lines::new(args, false)?;
+    let mut partial = !start.cannot_see.is_empty() || recording.cut.is_some();
+    out.write(&WatchEvent::Start(Box::new(start)))?;
+    for sweep in &recording.sweeps {
+        for event in replay.sweep(sweep) {
+            out.write(&WatchEvent::Leak(Box::new(event)))?;
+        }
+    }
+    let summary = replay.summary(recording.summary.as_ref());
+    if let Some(why) = recording.cut {
+        eprintln!("lastref: {}: cut off: {why}", from::name(file));
+    } else if recording.summary.is_none() {
+        eprintln!("lastref: {}: cut off: it has no end", from::name(file));
+    }
+    partial |= !summary.cannot_see.is_empty() || recording.summary.is_none();
+    let found = summary.leaks > 0 && args.fail_on.contains(&WatchFailOn::Growth);
+    out.write(&WatchEvent::Summary(Box::new(summary)))?;
+    Ok(Answer::of(partial && args.common.strict, found))
+}
+
 fn options(args: &WatchArgs) -> WatchOptions {
+    let usual = WatchOptions::default();
     WatchOptions {
-        window: args.window,
+        window: args.window.unwrap_or(usual.window),
         interval: args.interval,
     }
 }
@@ -98,15 +133,43 @@ struct Lines {
     aside: bool,
     /// The reader has seen enough.
     closed: bool,
+    /// What is recorded goes here, by this name.
+    record: Option<(File, String)>,
 }
 
 impl Lines {
-    fn new(json: bool, aside: bool) -> Self {
-        Self {
-            json,
+    fn new(args: &WatchArgs, aside: bool) -> anyhow::Result<Self> {
+        let record = args.record.as_ref().map(|file| {
+            let name = file.display().to_string();
+            let file = File::create(file).map_err(|error| Usage(format!("{name}: {error}")))?;
+            Ok::<_, Usage>((file, name))
+        });
+        Ok(Self {
+            json: args.common.is_json(),
             aside,
             closed: false,
+            record: record.transpose()?,
+        })
+    }
+
+    fn begin(&mut self, start: WatchStart, first: &SweepSample) -> anyhow::Result<()> {
+        self.record(|| record::first_line(&start))?;
+        self.record(|| record::sweep_line(first))?;
+        self.write(&WatchEvent::Start(Box::new(start)))
+    }
+
+    fn end(&mut self, summary: WatchSummary) -> anyhow::Result<()> {
+        self.record(|| record::last_line(&summary))?;
+        self.write(&WatchEvent::Summary(Box::new(summary)))
+    }
+
+    /// Each line is written at once: what is killed has recorded what it has seen.
+    fn record(&mut self, line: impl FnOnce() -> String) -> anyhow::Result<()> {
+        if let Some((file, name)) = &mut self.record {
+            let written = file.write_all(line().as_bytes());
+            written.with_context(|| format!("{name} cannot be written"))?;
         }
+        Ok(())
     }
 
     fn write(&mut self, event: &WatchEvent) -> anyhow::Result<()> {
@@ -133,7 +196,9 @@ impl Lines {
 
     /// A sweep, and what has changed with it.
     fn leaks(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
-        for event in watch.look()? {
+        let (sample, events) = watch.look()?;
+        self.record(|| record::sweep_line(&sample))?;
+        for event in events {
             self.write(&WatchEvent::Leak(Box::new(event)))?;
         }
         Ok(())

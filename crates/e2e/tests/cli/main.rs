@@ -13,6 +13,7 @@ mod offline_files;
 mod output;
 mod privileges;
 mod traces;
+mod watch;
 
 use std::process::{Output, Stdio};
 

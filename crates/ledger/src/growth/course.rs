@@ -36,8 +36,9 @@ const CERTAIN_FLOORS: usize = 8;
 pub(crate) fn chance(rises: u32, falls: u32) -> f64 {
     // More than that changes nothing of what is decided by it, and keeps numbers small.
     const MOST: u32 = 512;
-    if rises + falls > MOST {
-        let scale = f64::from(MOST) / f64::from(rises + falls);
+    let all = f64::from(rises) + f64::from(falls);
+    if all > f64::from(MOST) {
+        let scale = f64::from(MOST) / all;
         let scaled = |n: u32| (f64::from(n) * scale) as u32;
         return chance(scaled(rises), scaled(falls));
     }
@@ -150,12 +151,12 @@ impl Course {
             if run.rises == 0 {
                 run.first_rise = t;
             }
-            run.rises += 1;
+            run.rises = run.rises.saturating_add(1);
             run.last_rise = t;
             run.peak = run.peak.max(value);
         } else if value < self.value {
             let lost = run.peak.saturating_sub(value);
-            if value <= run.floor || lost * 2 >= run.gained() {
+            if value <= run.floor || lost.saturating_mul(2) >= run.gained() {
                 if run.grows() {
                     let length = run.length();
                     self.longest = Some(self.longest.map_or(length, |l| l.max(length)));
@@ -166,7 +167,7 @@ impl Course {
                 }
                 self.run = Run::new(t, value);
             } else {
-                run.falls += 1;
+                run.falls = run.falls.saturating_add(1);
             }
         }
         self.value = value;

@@ -1,21 +1,20 @@
 //! Growth: what one holder holds of objects that are alike, from sweep to sweep.
 //!
 //! ```text
-//! objects of a sweep ─► Members by series (holder + how + kind, name, type; never an id)
-//!                        └─► Course of each: does it grow? ─► events, where that has changed
+//! objects of a sweep ─► Samples: by series (holder + how + kind, name, type; never an id), what is new
+//!                        └─► Growth: the course of each ─► events, where what is to be said has changed
 //! ```
+//!
+//! Between the two lies all that a recording has: replayed, it tells the same.
 
 mod course;
 mod series;
 
-pub(crate) use series::{Key, Members};
+pub use series::Samples;
 
 use course::Course;
-use model::{Created, Holder, Kind, Leak, LeakEvent, Object, ObjectGroup, Trend};
+use model::{Created, Leak, LeakEvent, Scope, SeriesSample, SweepSample, Trend};
 use rustc_hash::FxHashMap;
-
-/// Ids that an event lists.
-const IDS: usize = 16;
 
 /// One series.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ struct Series {
     /// Number in its events; given when the first is told.
     number: Option<u32>,
     course: Course,
-    members: Members,
+    last: SeriesSample,
     acquired: u64,
     released: u64,
     said: Option<(Trend, Leak)>,
@@ -32,12 +31,12 @@ struct Series {
 /// All series of a watch.
 #[derive(Debug)]
 pub struct Growth {
-    series: FxHashMap<Key, Series>,
+    series: FxHashMap<u32, Series>,
     window: f64,
     sweeps: u64,
     numbers: u32,
-    /// The highest id of each kind that was seen, and how many were handed out since the first sweep.
-    highest: FxHashMap<Kind, (u32, u64)>,
+    moving: bool,
+    created: Created,
 }
 
 impl Growth {
@@ -48,73 +47,70 @@ impl Growth {
             window,
             sweeps: 0,
             numbers: 0,
-            highest: FxHashMap::default(),
+            moving: false,
+            created: Created::default(),
         }
     }
 
-    /// What has changed with this sweep, `t` seconds after the watch began. Of series whose holder
-    /// `keep` does not want nothing is told.
-    pub fn observe(
-        &mut self,
-        t: f64,
-        objects: &[Object],
-        keep: &dyn Fn(&Holder) -> bool,
-    ) -> Vec<LeakEvent> {
-        self.count_ids(objects);
-        let mut found = series::members(objects, keep);
+    /// What is to be said after this sweep, and was not before.
+    pub fn observe(&mut self, sample: &SweepSample) -> Vec<LeakEvent> {
         let first = self.sweeps == 0;
         self.sweeps += 1;
+        self.created = sample.created;
+        let moved = !sample.series.is_empty() || !sample.gone.is_empty();
+        self.moving = moved && !first;
+        let mut news: FxHashMap<u32, &SeriesSample> =
+            sample.series.iter().map(|new| (new.series, new)).collect();
         let mut changed = Vec::new();
-        let mut keys: Vec<Key> = Vec::new();
-        for (key, series) in &mut self.series {
-            let now = found.remove(key).unwrap_or_default();
-            if series.look(t, now, self.window) {
-                keys.push(key.clone());
+        for (&number, series) in &mut self.series {
+            let gone = sample.gone.binary_search(&number).is_ok();
+            if series.look(sample.t, news.remove(&number), gone, self.window) {
+                changed.push(number);
             }
         }
-        for (key, members) in found {
-            // What was not there before the first sweep may have been acquired any time before it.
-            let begin = if first { members.value() } else { 0 };
+        for (number, new) in news {
+            // What was there before the first sweep may have been acquired any time before it.
+            let begin = if first { new.value() } else { 0 };
             let mut series = Series {
                 number: None,
-                course: Course::new(t, begin),
-                members: Members::default(),
+                course: Course::new(sample.t, begin),
+                last: new.clone(),
                 acquired: 0,
                 released: 0,
                 said: None,
             };
-            if first {
-                series.members = members;
-            } else if series.look(t, members, self.window) {
-                keys.push(key.clone());
+            if !first && series.look(sample.t, Some(new), false, self.window) {
+                changed.push(number);
             }
-            self.series.insert(key, series);
+            self.series.insert(number, series);
         }
-        keys.sort_unstable();
-        for key in keys {
-            if self.is_told_by_another(&key) {
+        changed.sort_unstable();
+        let mut events = Vec::new();
+        for number in changed {
+            if self.is_told_by_another(number) {
                 continue;
             }
-            let Some(series) = self.series.get_mut(&key) else {
+            let Some(series) = self.series.get_mut(&number) else {
                 continue;
             };
-            let number = *series.number.get_or_insert_with(|| {
+            let id = *series.number.get_or_insert_with(|| {
                 self.numbers += 1;
                 self.numbers
             });
-            series.said = series.course_said();
-            changed.extend(series.event(&key, number, t));
+            series.said = series.course.said();
+            events.extend(series.event(id, sample.t));
         }
-        self.forget();
-        changed
+        // What is over was told of, or never was: it needs no memory.
+        for number in &sample.gone {
+            self.series.remove(number);
+        }
+        events
     }
 
     /// How each series that was told of stands now, the fastest growth first.
     pub fn standing(&self, t: f64) -> Vec<LeakEvent> {
-        let told = self.series.iter().filter_map(|(key, series)| {
-            let number = series.number?;
-            series.event(key, number, t)
-        });
+        let told = self.series.values();
+        let told = told.filter_map(|series| series.event(series.number?, t));
         let mut told: Vec<LeakEvent> = told.collect();
         told.sort_by(|a, b| {
             (b.leak.cmp(&a.leak))
@@ -124,14 +120,14 @@ impl Growth {
         told
     }
 
+    /// All series that there are now, in no order.
+    pub fn series(&self) -> impl Iterator<Item = &SeriesSample> {
+        self.series.values().map(|series| &series.last)
+    }
+
     /// Objects of each kind that were made since the first sweep, at least.
     pub fn created(&self) -> Created {
-        let of = |kind| self.highest.get(&kind).map_or(0, |(_, created)| *created);
-        Created {
-            map: of(Kind::Map),
-            prog: of(Kind::Prog),
-            link: of(Kind::Link),
-        }
+        self.created
     }
 
     /// Sweeps so far.
@@ -141,90 +137,64 @@ impl Growth {
 
     /// Something was acquired or released between the last two sweeps.
     pub fn is_moving(&self) -> bool {
-        self.series.values().any(|series| series.members.moved)
-    }
-
-    /// Ids are handed out in order (`idr_alloc_cyclic`): what lies between the highest of two sweeps
-    /// was made meanwhile, though it may be gone. Ours does not count.
-    fn count_ids(&mut self, objects: &[Object]) {
-        for kind in [Kind::Map, Kind::Prog, Kind::Link] {
-            let ids = || {
-                let all = objects.iter().filter(|o| o.facts.kind == kind);
-                all.filter_map(|o| Some((o.facts.id?, o.facts.own)))
-            };
-            let Some(highest) = ids().map(|(id, _)| id).max() else {
-                continue;
-            };
-            let seen = self.highest.entry(kind).or_insert((highest, 0));
-            let ours = ids().filter(|(id, own)| *own && *id > seen.0).count() as u64;
-            let new = u64::from(highest.saturating_sub(seen.0)).saturating_sub(ours);
-            // Numbering began anew: nothing is known of what came before.
-            *seen = (highest, seen.1 + new);
-        }
+        self.moving
     }
 
     /// Of a program's processes together nothing is told where one of them alone grows.
-    fn is_told_by_another(&self, key: &Key) -> bool {
-        let Some(program) = key.program() else {
+    fn is_told_by_another(&self, number: u32) -> bool {
+        let Some(Series { last: all, .. }) = self.series.get(&number) else {
             return false;
         };
-        self.series.iter().any(|(other, series)| {
-            other.is_process_of(program, key)
-                && matches!(series.course_said(), Some((Trend::Growing, _)))
-        })
-    }
-
-    /// What is over and was told of, or never was, needs no memory.
-    fn forget(&mut self) {
-        self.series.retain(|_, series| series.members.value() > 0);
+        let is_same = |one: &SeriesSample| {
+            let (a, b) = (&all.objects, &one.objects);
+            one.scope == Scope::Process
+                && one.by == all.by
+                && (a.kind, &a.name, &a.type_name) == (b.kind, &b.name, &b.type_name)
+        };
+        all.scope == Scope::Program
+            && self.series.values().any(|series| {
+                is_same(&series.last) && matches!(series.course.said(), Some((Trend::Growing, _)))
+            })
     }
 }
 
 impl Series {
     /// True if something is to be told.
-    fn look(&mut self, t: f64, mut now: Members, window: f64) -> bool {
-        let (came, went) = now.against(&self.members);
-        self.acquired += came;
-        self.released += went;
-        now.moved = came + went > 0;
-        let said = self.course.observe(t, now.value(), went > 0, window);
-        if now.value() == 0 {
-            // The last words are about what was held last.
-            self.members.end();
-        } else {
-            self.members = now;
+    fn look(&mut self, t: f64, new: Option<&SeriesSample>, gone: bool, window: f64) -> bool {
+        let mut went = 0;
+        if let Some(new) = new {
+            self.acquired = self.acquired.saturating_add(new.came);
+            self.released = self.released.saturating_add(new.went);
+            went = new.went;
+            self.last = new.clone();
         }
-        said != self.said
+        if gone {
+            // The last words are about what was held last.
+            self.released = self.released.saturating_add(self.last.value());
+            self.last.handles = 0;
+            self.last.fds = 0;
+        }
+        let value = self.last.value();
+        self.course.observe(t, value, went > 0, window) != self.said
     }
 
-    fn course_said(&self) -> Option<(Trend, Leak)> {
-        self.course.said()
-    }
-
-    fn event(&self, key: &Key, number: u32, t: f64) -> Option<LeakEvent> {
+    fn event(&self, number: u32, t: f64) -> Option<LeakEvent> {
         let (state, leak) = self.said?;
-        let members = &self.members;
-        let ids = members.newest(IDS);
+        let last = &self.last;
         Some(LeakEvent {
             id: format!("L{number}"),
             t,
             first_seen: self.course.since(),
             state,
             leak,
-            holder: members.holder()?,
-            holders: members.holders(),
-            pattern: members.pattern(key.program().map(|(comm, _)| comm)),
-            by: key.by,
-            objects: ObjectGroup {
-                kind: key.kind,
-                name: key.name.to_string(),
-                type_name: key.type_name.to_string(),
-                count: members.objects(),
-                ids,
-            },
+            holder: last.holder.clone(),
+            holders: last.holders,
+            pattern: last.pattern.clone(),
+            by: last.by,
+            objects: last.objects.clone(),
             site: None,
-            open: members.handles,
-            open_fds: members.fds,
+            open: last.handles,
+            open_fds: last.fds,
             acquired: Some(self.acquired),
             released: Some(self.released),
             lower_bound: true,
@@ -232,8 +202,8 @@ impl Series {
                 Trend::Growing => self.course.per_second(t),
                 Trend::LateRelease | Trend::Plateau | Trend::Over => 0.0,
             },
-            memory_bytes: members.memory_bytes,
-            charged_to: members.charged_to.clone(),
+            memory_bytes: last.memory_bytes,
+            charged_to: last.charged_to.clone(),
             exhausts: vec![],
         })
     }

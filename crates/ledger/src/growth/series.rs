@@ -1,9 +1,15 @@
 //! Which references belong together, without what is different each time.
 
-use model::{By, Facts, Holder, Kind, Object, Process, State, fold_paths};
-use rustc_hash::FxHashMap;
+use model::{
+    By, Created, Facts, Holder, Kind, Object, ObjectGroup, Process, Scope, SeriesSample, State,
+    SweepSample, fold_paths,
+};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Ids that are told of a series.
+const IDS: usize = 16;
 
 /// What makes references one series. Never the id of an object that is held: the commonest leak
 /// makes a new one each time.
@@ -37,19 +43,20 @@ enum Site {
 }
 
 impl Key {
-    /// Name and executable, if it is about all processes of a program.
-    pub fn program(&self) -> Option<(&str, Option<&str>)> {
-        match &self.holder {
-            Site::Program(comm, exe) => Some((comm, exe.as_deref())),
-            _ => None,
+    pub fn scope(&self) -> Scope {
+        match self.holder {
+            Site::Process(..) => Scope::Process,
+            Site::Program(..) => Scope::Program,
+            Site::Pins(_) | Site::Object(..) | Site::Kernel(..) => Scope::Other,
         }
     }
 
-    /// True if it is about one process of a program, and the same objects.
-    pub fn is_process_of(&self, _program: (&str, Option<&str>), all: &Self) -> bool {
-        matches!(self.holder, Site::Process(..))
-            && (self.by, self.kind) == (all.by, all.kind)
-            && (&self.name, &self.type_name) == (&all.name, &all.type_name)
+    /// The name of all processes of a program.
+    fn program(&self) -> Option<&str> {
+        match &self.holder {
+            Site::Program(comm, _) => Some(comm),
+            _ => None,
+        }
     }
 }
 
@@ -64,8 +71,6 @@ pub struct Members {
     pub memory_bytes: u64,
     /// The memory cgroup that is charged for the newest of them.
     pub charged_to: Option<String>,
-    /// What it has differs from the sweep before.
-    pub moved: bool,
     /// Object id, and descriptor or 0.
     places: Vec<(u32, u32)>,
     ids: BTreeSet<u32>,
@@ -78,13 +83,6 @@ impl Members {
     /// What grows if it leaks: descriptors run out, and a dup is one more of them.
     pub fn value(&self) -> u64 {
         self.handles.max(self.fds)
-    }
-
-    /// It has nothing any more.
-    pub fn end(&mut self) {
-        self.handles = 0;
-        self.fds = 0;
-        self.moved = true;
     }
 
     /// How many came and went since: at least, as the same descriptor may have been closed and
@@ -100,25 +98,33 @@ impl Members {
         (came.max(more), went.max(less))
     }
 
-    pub fn holder(&self) -> Option<Holder> {
-        self.holder.clone()
-    }
-
-    pub fn holders(&self) -> u64 {
-        (self.processes.len().max(self.paths.len()) as u64).max(1)
-    }
-
-    pub fn objects(&self) -> u64 {
-        self.ids.len() as u64
-    }
-
-    /// The highest ids, descending.
-    pub fn newest(&self, count: usize) -> Vec<u32> {
-        self.ids.iter().rev().take(count).copied().collect()
+    /// What is told of it. `None` if there is nobody to tell of.
+    pub fn sample(&self, number: u32, key: &Key, came: u64, went: u64) -> Option<SeriesSample> {
+        Some(SeriesSample {
+            series: number,
+            scope: key.scope(),
+            by: key.by,
+            holder: self.holder.clone()?,
+            holders: (self.processes.len().max(self.paths.len()) as u64).max(1),
+            pattern: self.pattern(key.program()),
+            objects: ObjectGroup {
+                kind: key.kind,
+                name: key.name.to_string(),
+                type_name: key.type_name.to_string(),
+                count: self.ids.len() as u64,
+                ids: self.ids.iter().rev().take(IDS).copied().collect(),
+            },
+            handles: self.handles,
+            fds: self.fds,
+            came,
+            went,
+            memory_bytes: self.memory_bytes,
+            charged_to: self.charged_to.clone(),
+        })
     }
 
     /// What the paths of pins have in common, or the names of a program's processes.
-    pub fn pattern(&self, program: Option<&str>) -> Option<String> {
+    fn pattern(&self, program: Option<&str>) -> Option<String> {
         if let Some(comm) = program {
             return comm.contains('*').then(|| comm.to_owned());
         }
@@ -165,8 +171,89 @@ fn folded(name: &str) -> Arc<str> {
     folded.into()
 }
 
+/// Compares each sweep with the one before.
+#[derive(Debug, Default)]
+pub struct Samples {
+    series: FxHashMap<Key, (u32, Members)>,
+    /// Series so far.
+    numbers: u32,
+    /// The highest id of each kind that was seen, and how many were handed out since the first sweep.
+    highest: FxHashMap<Kind, (u32, u64)>,
+}
+
+impl Samples {
+    /// What this sweep found, `t` seconds after the watch began, as far as it is new. Of holders
+    /// that `keep` does not want nothing is told.
+    pub fn take(
+        &mut self,
+        t: f64,
+        objects: &[Object],
+        keep: &dyn Fn(&Holder) -> bool,
+    ) -> SweepSample {
+        self.count_ids(objects);
+        let mut sample = SweepSample {
+            t,
+            created: self.created(),
+            ..SweepSample::default()
+        };
+        let found = members(objects, keep);
+        let there: FxHashSet<&Key> = found.keys().collect();
+        let gone = self.series.iter().filter(|(key, _)| !there.contains(key));
+        sample.gone = gone.map(|(_, (number, _))| *number).collect();
+        sample.gone.sort_unstable();
+        self.series.retain(|key, _| found.contains_key(key));
+        for (key, mut members) in found {
+            let before = self.series.get(&key);
+            let nothing = Members::default();
+            let (number, new) = match before {
+                Some((number, _)) => (*number, false),
+                None => (self.numbers, true),
+            };
+            let (came, went) = members.against(before.map_or(&nothing, |(_, members)| members));
+            if new {
+                self.numbers += 1;
+            }
+            if new || came + went > 0 {
+                let found = members.sample(number, &key, came, went);
+                sample.series.extend(found);
+            }
+            self.series.insert(key, (number, members));
+        }
+        sample.series.sort_unstable_by_key(|series| series.series);
+        sample
+    }
+
+    fn created(&self) -> Created {
+        let of = |kind| self.highest.get(&kind).map_or(0, |(_, created)| *created);
+        Created {
+            map: of(Kind::Map),
+            prog: of(Kind::Prog),
+            link: of(Kind::Link),
+        }
+    }
+
+    /// Ids are handed out in order (`idr_alloc_cyclic`): what lies between the highest of two sweeps
+    /// was made meanwhile, though it may be gone. Ours does not count.
+    fn count_ids(&mut self, objects: &[Object]) {
+        for kind in [Kind::Map, Kind::Prog, Kind::Link] {
+            let ids = || {
+                let all = objects.iter().filter(|o| o.facts.kind == kind);
+                all.filter_map(|o| Some((o.facts.id?, o.facts.own)))
+            };
+            let Some(highest) = ids().map(|(id, _)| id).max() else {
+                continue;
+            };
+            let seen = self.highest.entry(kind).or_insert((highest, 0));
+            let ours = ids().filter(|(id, own)| *own && *id > seen.0).count() as u64;
+            let new = u64::from(highest.saturating_sub(seen.0)).saturating_sub(ours);
+            // Numbering began anew: nothing is known of what came before.
+            *seen = (highest, seen.1 + new);
+        }
+    }
+}
+
 /// All series of a sweep.
-pub fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key, Members> {
+fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key, Members> {
     let mut found: FxHashMap<Key, Members> = FxHashMap::default();
     let counts =
         |o: &&Object| !o.facts.own && !o.facts.is_kernel_btf() && o.state != State::Unreferenced;
@@ -201,7 +288,7 @@ pub fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<
         }
     }
     // One process is told of as itself.
-    found.retain(|key, members| key.program().is_none() || members.processes.len() > 1);
+    found.retain(|key, members| key.scope() != Scope::Program || members.processes.len() > 1);
     found
 }
 

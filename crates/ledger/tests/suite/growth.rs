@@ -2,7 +2,7 @@
 
 use crate::build::*;
 use crate::properties::any_pass;
-use ledger::{Growth, Reading};
+use ledger::{Growth, Reading, Samples};
 use model::{By, Holder, Kind, Leak, LeakEvent, Object, Trend};
 use proptest::prelude::*;
 
@@ -16,12 +16,36 @@ fn all(_: &Holder) -> bool {
     true
 }
 
+/// Both halves of a watch.
+struct Watch {
+    samples: Samples,
+    growth: Growth,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            samples: Samples::default(),
+            growth: Growth::new(WINDOW),
+        }
+    }
+
+    fn observe(
+        &mut self,
+        t: f64,
+        objects: &[Object],
+        keep: &dyn Fn(&Holder) -> bool,
+    ) -> Vec<LeakEvent> {
+        self.growth.observe(&self.samples.take(t, objects, keep))
+    }
+}
+
 /// One sweep a second, of what `at` says; everything that was told.
 fn watch(seconds: u32, at: impl Fn(u32) -> Vec<Reading>) -> Vec<LeakEvent> {
-    let mut growth = Growth::new(WINDOW);
+    let mut watch = Watch::new();
     let sweeps = 0..seconds;
     sweeps
-        .flat_map(|t| growth.observe(f64::from(t), &objects(at(t)), &all))
+        .flat_map(|t| watch.observe(f64::from(t), &objects(at(t)), &all))
         .collect()
 }
 
@@ -183,29 +207,29 @@ fn names_with_numbers_are_one_and_nothing_of_ours_is_told() {
 
 #[test]
 fn ids_tell_how_many_were_made_though_they_are_gone() {
-    let mut growth = Growth::new(WINDOW);
+    let mut watch = Watch::new();
     for (t, id) in [(0.0, 10), (1.0, 1010), (2.0, 20)] {
         let mut own = map(id - 1, "array");
         own.facts.own = true;
         let pass = vec![map(id, "hash").fd(7, &[3]), own];
-        growth.observe(t, &objects(pass), &all);
+        watch.observe(t, &objects(pass), &all);
     }
     // One of the new ones is ours; the numbering that began anew tells nothing.
-    assert_eq!(growth.created().map, 999);
+    assert_eq!(watch.growth.created().map, 999);
 }
 
 #[test]
 fn whose_handles_are_not_asked_for_is_not_told() {
     let only = |holder: &Holder| matches!(holder, Holder::Process(p) if p.pid == 8);
-    let mut growth = Growth::new(WINDOW);
+    let mut watch = Watch::new();
     let mut told = Vec::new();
     for t in 0..8_u32 {
         let fds: Vec<u32> = (0..=t).collect();
         let pass = vec![map(1, "hash").fd(7, &fds), map(2, "array").fd(8, &fds)];
-        told.extend(growth.observe(f64::from(t), &objects(pass), &only));
+        told.extend(watch.observe(f64::from(t), &objects(pass), &only));
     }
     assert_eq!(words(&told), ["L1 4 suspected: 1×8 map* 5"]);
-    let standing = growth.standing(8.0);
+    let standing = watch.growth.standing(8.0);
     assert_eq!((standing.len(), standing[0].leak), (1, Leak::Suspected));
     assert_eq!(standing[0].open, 8);
 }
@@ -215,10 +239,10 @@ proptest! {
     #[test]
     fn what_stands_still_is_never_told(pass in any_pass()) {
         let objects = objects(pass);
-        let mut growth = Growth::new(WINDOW);
+        let mut watch = Watch::new();
         for t in 0..30 {
-            prop_assert!(growth.observe(f64::from(t), &objects, &all).is_empty());
+            prop_assert!(watch.observe(f64::from(t), &objects, &all).is_empty());
         }
-        prop_assert!(!growth.is_moving());
+        prop_assert!(!watch.growth.is_moving());
     }
 }

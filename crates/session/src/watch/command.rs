@@ -4,8 +4,8 @@ use super::{Keep, Watch, WatchOptions};
 use crate::{Error, Sweeper};
 use kernel::trace::{Ended, Tree};
 use model::{
-    Holder, LeftBehind, ObjectGroup, ObjectId, OpenAtExit, Process, State, WatchEvent, WatchStart,
-    decode,
+    Holder, LeftBehind, ObjectGroup, ObjectId, OpenAtExit, Process, State, SweepSample, WatchEvent,
+    WatchStart, decode,
 };
 use rustc_hash::FxHashSet;
 use std::collections::BTreeMap;
@@ -47,9 +47,9 @@ impl Followed {
         options: WatchOptions,
         keep: Keep,
         command: &mut Command,
-    ) -> Result<(Self, WatchStart), StartError> {
+    ) -> Result<(Self, WatchStart, SweepSample), StartError> {
         let mut tree = Tree::follow(sweeper.walks_mut()).map_err(Error::from)?;
-        let (watch, start) = Watch::begin(sweeper, options, keep)?;
+        let (watch, start, sample) = Watch::begin(sweeper, options, keep)?;
         let before = watch.first.clone();
         tree.arm(true);
         let spawned = command.spawn();
@@ -73,7 +73,7 @@ impl Followed {
             child,
             before,
         };
-        Ok((followed, start))
+        Ok((followed, start, sample))
     }
 
     /// The command.
@@ -106,10 +106,12 @@ impl Followed {
         self.tree.lost()
     }
 
-    /// After its end: objects that were not there before, and that no process holds.
-    pub fn left_behind(&mut self) -> Result<Vec<WatchEvent>, Error> {
+    /// After its end: a last sweep, and the objects that were not there before and that no process
+    /// holds.
+    pub fn left_behind(&mut self) -> Result<(SweepSample, Vec<WatchEvent>), Error> {
         let t = self.watch.elapsed();
         let sweep = self.watch.sweeper.sweep()?;
+        let (sample, changed) = self.watch.compare(&sweep);
         let left = sweep.ledger.objects().iter().filter(|object| {
             let new = object.facts.object_id();
             let new = new.is_some_and(|id| !self.before.contains(&id));
@@ -124,7 +126,9 @@ impl Followed {
                 object: object.clone(),
             }))
         });
-        Ok(events.collect())
+        let leaks = changed.into_iter();
+        let leaks = leaks.map(|leak| WatchEvent::Leak(Box::new(leak)));
+        Ok((sample, leaks.chain(events).collect()))
     }
 }
 

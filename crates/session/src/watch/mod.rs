@@ -8,10 +8,11 @@ mod command;
 
 pub use command::{Followed, StartError};
 
-use crate::{Error, Sweeper};
-use ledger::Growth;
+use crate::{Error, Sweep, Sweeper};
+use ledger::{Growth, Samples};
 use model::{
-    CannotSee, Holder, LeakEvent, Object, ObjectId, Snapshot, WatchCost, WatchStart, WatchSummary,
+    Ahead, CannotSee, Holder, Leak, LeakEvent, Object, ObjectId, Snapshot, SweepSample, WatchCost,
+    WatchStart, WatchSummary,
 };
 use rustc_hash::FxHashSet;
 use rustix::time::{ClockId, clock_gettime};
@@ -43,6 +44,7 @@ pub type Keep = Box<dyn Fn(&Holder) -> bool>;
 /// A watch under way.
 pub struct Watch {
     sweeper: Sweeper,
+    samples: Samples,
     growth: Growth,
     options: WatchOptions,
     keep: Keep,
@@ -67,11 +69,13 @@ impl Watch {
         mut sweeper: Sweeper,
         options: WatchOptions,
         keep: Keep,
-    ) -> Result<(Self, WatchStart), Error> {
+    ) -> Result<(Self, WatchStart, SweepSample), Error> {
         let first = sweeper.sweep()?;
         let before = processor_time();
+        let mut samples = Samples::default();
+        let sample = samples.take(0.0, first.ledger.objects(), &*keep);
         let mut growth = Growth::new(options.window.as_secs_f64());
-        growth.observe(0.0, first.ledger.objects(), &*keep);
+        growth.observe(&sample);
         let start = WatchStart {
             schema: WatchStart::SCHEMA.into(),
             t: 0.0,
@@ -85,6 +89,7 @@ impl Watch {
         };
         let watch = Self {
             sweeper,
+            samples,
             growth,
             options,
             keep,
@@ -94,25 +99,38 @@ impl Watch {
             first: ids(first.ledger.objects()),
             cannot_see: first.snapshot.cannot_see,
         };
-        Ok((watch, start))
+        Ok((watch, start, sample))
     }
 
-    /// One sweep more, and what has changed with it.
-    pub fn look(&mut self) -> Result<Vec<LeakEvent>, Error> {
+    /// One sweep more: what it found, and what is to be said after it.
+    pub fn look(&mut self) -> Result<(SweepSample, Vec<LeakEvent>), Error> {
         let loading = self.sweeper.loading();
         let before = processor_time();
         let sweep = self.sweeper.look()?;
-        let t = self.elapsed();
-        let objects = sweep.ledger.objects();
-        let mut changed = self.growth.observe(t, objects, &*self.keep);
-        self.look_ahead(&mut changed, objects);
+        let (sample, changed) = self.compare(&sweep);
         self.note(sweep.snapshot);
         let loaded = self.sweeper.loading().saturating_sub(loading);
         self.before += loaded;
         self.last_took = processor_time()
             .saturating_sub(before)
             .saturating_sub(loaded);
-        Ok(changed)
+        Ok((sample, changed))
+    }
+
+    /// A sweep with the one before.
+    fn compare(&mut self, sweep: &Sweep) -> (SweepSample, Vec<LeakEvent>) {
+        let t = self.elapsed();
+        let objects = sweep.ledger.objects();
+        let mut sample = self.samples.take(t, objects, &*self.keep);
+        let mut changed = self.growth.observe(&sample);
+        self.look_ahead(&mut changed, objects);
+        let ahead = changed.iter().filter(|event| !event.exhausts.is_empty());
+        let ahead = ahead.map(|event| Ahead {
+            id: event.id.clone(),
+            exhausts: event.exhausts.clone(),
+        });
+        sample.ahead = ahead.collect();
+        (sample, changed)
     }
 
     fn note(&mut self, snapshot: Snapshot) {
@@ -149,24 +167,65 @@ impl Watch {
     /// The last words.
     pub fn summary(&self) -> WatchSummary {
         let t = self.elapsed();
-        let standing = self.standing();
-        let leaks = standing
-            .iter()
-            .filter(|series| series.leak >= model::Leak::Suspected);
         let cpu = processor_time().saturating_sub(self.before).as_secs_f64();
-        WatchSummary {
-            t,
-            leaks: leaks.count() as u64,
-            sweeps: self.growth.sweeps(),
-            lost_events: 0,
-            created: self.growth.created(),
-            cost: WatchCost {
-                cpu_seconds: cpu,
-                share: if t > 0.0 { cpu / t } else { 0.0 },
-                rss_bytes: self.sweeper.proc().peak_memory().unwrap_or_default(),
-            },
-            cannot_see: self.cannot_see.clone(),
+        let cost = WatchCost {
+            cpu_seconds: cpu,
+            share: if t > 0.0 { cpu / t } else { 0.0 },
+            rss_bytes: self.sweeper.proc().peak_memory().unwrap_or_default(),
+        };
+        summary(&self.growth, t, cost, self.cannot_see.clone())
+    }
+}
+
+fn summary(growth: &Growth, t: f64, cost: WatchCost, cannot_see: Vec<CannotSee>) -> WatchSummary {
+    let standing = growth.standing(t);
+    let leaks = standing
+        .iter()
+        .filter(|series| series.leak >= Leak::Suspected);
+    WatchSummary {
+        t,
+        leaks: leaks.count() as u64,
+        sweeps: growth.sweeps(),
+        lost_events: 0,
+        created: growth.created(),
+        cost,
+        cannot_see,
+    }
+}
+
+/// What was recorded, told as it was live: what is to be said after each sweep, in order.
+pub struct Replay {
+    growth: Growth,
+    /// When the last sweep was.
+    t: f64,
+}
+
+impl Replay {
+    /// Growth through so many seconds is called a leak.
+    pub fn new(window: f64) -> Self {
+        Self {
+            growth: Growth::new(window),
+            t: 0.0,
         }
+    }
+
+    /// What is to be said after this sweep.
+    pub fn sweep(&mut self, sample: &SweepSample) -> Vec<LeakEvent> {
+        self.t = sample.t;
+        let mut events = self.growth.observe(sample);
+        for event in &mut events {
+            let ahead = sample.ahead.iter().find(|ahead| ahead.id == event.id);
+            event.exhausts = ahead.map_or_else(Vec::new, |ahead| ahead.exhausts.clone());
+        }
+        events
+    }
+
+    /// The last words. What the watch cost, and could not see, is as recorded.
+    pub fn summary(&self, recorded: Option<&WatchSummary>) -> WatchSummary {
+        let cost = recorded.map_or_else(WatchCost::default, |summary| summary.cost);
+        let cannot_see = recorded.map_or_else(Vec::new, |summary| summary.cannot_see.clone());
+        let t = recorded.map_or(self.t, |summary| summary.t);
+        summary(&self.growth, t, cost, cannot_see)
     }
 }
 

@@ -1,0 +1,106 @@
+//! A command for `lastref watch -- COMMAND`: does what its words say, one after the other.
+//!
+//! | word | |
+//! |---|---|
+//! | `map NAME` | makes a hash map, and keeps its descriptor |
+//! | `dup` | one more descriptor on the same file |
+//! | `open N MS` | N more files on the map, one every MS milliseconds |
+//! | `close` | closes all |
+//! | `pin PATH` | pins the map |
+//! | `fork … end` | a child does that and exits with 0; waits for it |
+//! | `thread` | a thread that outlives the main one, and ends the process |
+//! | `exec …` | this program again, with these words |
+//! | `say TEXT` | a line on standard output |
+//! | `sleep MS` | |
+//! | `exit N`, `kill N` | ends, with a status or by a signal |
+
+use e2e::bpf::{self, Object};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    act(&words);
+}
+
+fn act(words: &[String]) {
+    let mut words = words.iter().map(String::as_str);
+    let mut map: Option<Object> = None;
+    let mut more: Vec<Object> = Vec::new();
+    let mut dups: Vec<OwnedFd> = Vec::new();
+    while let Some(word) = words.next() {
+        let mut next = || words.next().unwrap_or_else(|| panic!("{word} what?"));
+        let object = |map: &Option<Object>| map.as_ref().map(|map| map.dup().expect("a dup"));
+        match word {
+            "map" => {
+                let made = bpf::hash(next()).expect("a map");
+                more.extend(map.replace(made));
+            }
+            "dup" => dups.extend(object(&map)),
+            "open" => {
+                let (count, pause) = (number(next()), number(next()));
+                for _ in 0..count {
+                    more.push(map.as_ref().expect("a map").reopen().expect("a file"));
+                    std::thread::sleep(Duration::from_millis(pause));
+                }
+            }
+            "close" => {
+                map = None;
+                more.clear();
+                dups.clear();
+            }
+            "pin" => {
+                let path = Path::new(next());
+                map.as_ref().expect("a map").pin(path).expect("a pin");
+            }
+            "fork" => {
+                let inner = words.by_ref().take_while(|&word| word != "end");
+                let inner: Vec<String> = inner.map(str::to_owned).collect();
+                fork(&inner);
+            }
+            "thread" => {
+                std::thread::spawn(|| {
+                    std::thread::sleep(Duration::from_millis(50));
+                    std::process::exit(0);
+                });
+                // SAFETY: ends this thread only; what it has stays for the other.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            }
+            "exec" => {
+                let me = std::env::current_exe().expect("/proc is mounted");
+                let rest = words.by_ref().collect::<Vec<_>>();
+                panic!("{}", Command::new(me).args(rest).exec());
+            }
+            "say" => println!("{}", next()),
+            "sleep" => std::thread::sleep(Duration::from_millis(number(next()))),
+            "exit" => std::process::exit(number(next()) as i32),
+            "kill" => {
+                // SAFETY: no pointers.
+                unsafe { libc::raise(number(next()) as i32) };
+            }
+            other => panic!("{other}?"),
+        }
+    }
+    // Open to the last: nothing is dropped before the process is gone.
+    std::mem::forget((map, more, dups));
+}
+
+fn number(word: &str) -> u64 {
+    word.parse()
+        .unwrap_or_else(|_| panic!("{word} is no number"))
+}
+
+fn fork(words: &[String]) {
+    // SAFETY: there is one thread.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork");
+    if pid == 0 {
+        act(words);
+        std::process::exit(0);
+    }
+    // SAFETY: our own child.
+    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+}

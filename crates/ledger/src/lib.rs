@@ -41,7 +41,7 @@ mod walks;
 pub use account::{Ledger, Reading, Sight};
 pub use chains::Chains;
 pub use diff::{Keep, diff};
-pub use growth::{Growth, Samples};
+pub use growth::{Growth, Samples, Wanted};
 pub use name::{Name, NameError, Place};
 pub use release::ReleasePlan;
 pub use reopen::Correction;

@@ -60,8 +60,8 @@ impl Proc {
         }
     }
 
-    /// `net.core.bpf_jit_limit`, in bytes: what programs of users without privilege, and since
-    /// fdadd04931c2 (4.20) those of all, may take. How much is used no file tells. Root only.
+    /// `net.core.bpf_jit_limit`, in bytes: once all programs' machine code takes as much, those of users
+    /// without `CAP_BPF` are refused (`bpf_jit_charge_modmem`). How much is used no file tells. Root only.
     pub fn jit_limit(&self) -> Result<u64, Error> {
         let name = "sys/net/core/bpf_jit_limit";
         self.line(name)?.parse().map_err(|_| Error::Malformed {

@@ -107,7 +107,8 @@ impl Sweeper {
                 let mut readings = pass.readings(&mut people);
                 self.other_btf(&mut other_btf, &mut readings, &mut view);
                 self.memory(&mut readings, &mut view);
-                let moving = if passes == 1 {
+                // Unless there will be another pass.
+                let moving = if passes == 1 && at_most > 1 {
                     moving(&readings)
                 } else {
                     FxHashSet::default()

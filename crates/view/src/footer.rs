@@ -2,13 +2,18 @@
 
 use crate::screen::{Paint, Screen};
 use crate::units;
-use model::{PidNamespace, Snapshot};
+use model::{CannotSee, PidNamespace, Snapshot};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
 /// `cannot see` lines.
 pub fn cannot_see<W: Write>(screen: &mut Screen<'_, W>, snapshot: &Snapshot) -> io::Result<()> {
-    for (at, blind) in snapshot.cannot_see.iter().enumerate() {
+    blind(screen, &snapshot.cannot_see)
+}
+
+/// The same of a list.
+pub fn blind<W: Write>(screen: &mut Screen<'_, W>, cannot_see: &[CannotSee]) -> io::Result<()> {
+    for (at, blind) in cannot_see.iter().enumerate() {
         let label = if at == 0 { "cannot see" } else { "" };
         let mut text = blind.what.clone();
         if !blind.why.is_empty() {

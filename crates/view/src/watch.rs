@@ -2,7 +2,7 @@
 
 use crate::screen::{Paint, Screen, plain};
 use crate::text::wrap;
-use crate::{Style, units, words};
+use crate::{Style, footer, units, words};
 use model::{By, Holder, Leak, LeakEvent, Trend, WatchEvent, WatchStart, WatchSummary};
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -52,19 +52,18 @@ pub fn watch(event: &WatchEvent, style: &Style, out: &mut impl Write) -> io::Res
 }
 
 fn begin<W: Write>(screen: &mut Screen<'_, W>, start: &WatchStart) -> io::Result<()> {
+    let end = if start.source == "sweep" {
+        "; Ctrl-C ends the watch"
+    } else {
+        ""
+    };
     let text = format!(
-        "watching by sweeps: {}. Growth through {} is called a leak; Ctrl-C ends the watch.",
+        "watching by sweeps: {}. Growth through {} is called a leak{end}.",
         start.cost,
         units::duration(start.window_seconds)
     );
     screen.paragraph("", "", &text)?;
-    for blind in &start.cannot_see {
-        let mut text = format!("{}: {}", blind.what, blind.why);
-        if !blind.needs.is_empty() {
-            let _ = write!(text, "; needs {}", blind.needs);
-        }
-        screen.labelled("cannot see", Paint::Yellow, &text)?;
-    }
+    footer::blind(screen, &start.cannot_see)?;
     screen.blank()
 }
 
@@ -78,7 +77,7 @@ fn line<W: Write>(
     let room = screen.width().saturating_sub(TIME + WORD).max(1);
     let narrow = room < Style::NARROWEST;
     let room = if narrow { screen.width() - 2 } else { room };
-    let time = format!("{:<TIME$}", clock(t));
+    let time = format!("{:<1$} ", clock(t), TIME - 1);
     let mut first = vec![(time, Paint::Dim), (format!("{word:<WORD$}"), paint)];
     if narrow {
         screen.line(&first)?;
@@ -224,11 +223,8 @@ fn holder(holder: &Holder, holders: u64, pattern: Option<&str>) -> String {
 fn summary<W: Write>(screen: &mut Screen<'_, W>, summary: &WatchSummary) -> io::Result<()> {
     screen.blank()?;
     let leaks = match summary.leaks {
-        0 => "nothing leaks, as far as was seen".to_owned(),
-        n => format!(
-            "{} at the end",
-            units::counted(n, "leak or suspicion", "leaks and suspicions")
-        ),
+        0 => "nothing grows at the end".to_owned(),
+        n => units::counted(n, "series grows at the end", "series grow at the end"),
     };
     let created = &summary.created;
     let text = format!(
@@ -246,7 +242,13 @@ fn summary<W: Write>(screen: &mut Screen<'_, W>, summary: &WatchSummary) -> io::
         cost.share * 100.0,
         units::bytes(cost.rss_bytes)
     );
-    screen.labelled("own cost", Paint::Dim, &text)
+    screen.labelled("own cost", Paint::Dim, &text)?;
+    if summary.lost_events > 0 {
+        let lost = units::counted(summary.lost_events, "event was lost", "events were lost");
+        let text = format!("{lost} for want of room: what was told is less than there was");
+        screen.labelled("lost", Paint::Yellow, &text)?;
+    }
+    footer::blind(screen, &summary.cannot_see)
 }
 
 #[cfg(test)]

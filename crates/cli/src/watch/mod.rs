@@ -51,10 +51,11 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     while !out.closed {
         let next = Instant::now() + watch.pause();
         let until = end.map_or(next, |end| end.min(next));
-        if signals.wait(until, None)? != Woken::Time {
-            break;
+        match signals.wait(until, &[])? {
+            Woken::Time => out.leaks(&mut watch)?,
+            // A signal; or nobody reads any more.
+            Woken::Signal(_) | Woken::Readable => break,
         }
-        out.leaks(&mut watch)?;
         if end.is_some_and(|end| Instant::now() >= end) {
             break;
         }
@@ -105,7 +106,7 @@ fn options(args: &WatchArgs) -> WatchOptions {
 
 fn keep(args: &WatchArgs) -> Keep {
     let (pid, cgroup) = (args.pid, args.cgroup.clone());
-    Box::new(move |holder: &Holder| is_asked_for(holder, pid, cgroup.as_deref()))
+    Box::new(move |_, holder| is_asked_for(holder, pid, cgroup.as_deref()))
 }
 
 /// Held by this process, from this cgroup or one below it.
@@ -196,7 +197,9 @@ impl Lines {
 
     /// A sweep, and what has changed with it.
     fn leaks(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
-        let (sample, events) = watch.look()?;
+        let Some((sample, events)) = watch.look()? else {
+            return Ok(());
+        };
         self.record(|| record::sweep_line(&sample))?;
         for event in events {
             self.write(&WatchEvent::Leak(Box::new(event)))?;

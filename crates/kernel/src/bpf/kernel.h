@@ -76,7 +76,7 @@ struct fdtable { u32 max_fds; struct file **fd; };
 struct files_struct { atomic_t count; struct fdtable *fdt; };
 /* `files` until v5.11, 66ed594409a1 "bpf/task_iter: In task_file_seq_get_next use task_lookup_next_fd_rcu" */
 struct bpf_iter_seq_task_file_info { struct files_struct *files; };
-struct signal_struct { atomic_t live; };
+struct signal_struct { atomic_t live; int nr_threads; };
 struct task_struct {
 	u32 pid, tgid, flags;
 	u64 start_boottime; /* v5.5, cf25e24db61c "time: Rename tsk->real_start_time to ->start_boottime" */

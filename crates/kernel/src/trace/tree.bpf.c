@@ -19,7 +19,7 @@ u64 lost;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 4 << 20);
+	__uint(max_entries, 8 << 20);
 } rows SEC(".maps");
 
 /* Thread group ids of the initial pid namespace. */
@@ -108,21 +108,42 @@ static long descriptor(u32 fd, struct table *table)
 	return 0;
 }
 
-/* The last thread of a process of the tree: its descriptors are still there (do_exit: exit_files comes later). */
-static __always_inline bool ends(struct task_struct *task, struct table *table)
+enum ending {
+	GOES_ON,
+	THREAD, /* one with a table of its own, and the process goes on */
+	PROCESS,
+};
+
+/*
+ * What ends with this task of the tree. Its descriptors are still there (do_exit: exit_files comes
+ * later). A table that other processes have too (CLONE_FILES) does not end with this one.
+ */
+static __always_inline enum ending ending(struct task_struct *task, struct table *table)
 {
 	u32 tgid = task->tgid;
+	struct files_struct *files = BPF_CORE_READ(task, files), *leaders;
+	int users = BPF_CORE_READ(files, count.counter);
+	enum ending ending = PROCESS;
 	struct fdtable *fdt;
 
-	/* Threads that end together may all see this; one takes the process out of the tree. */
-	if (BPF_CORE_READ(task, signal, live.counter) || bpf_map_delete_elem(&tree, &tgid))
-		return false;
-	fdt = BPF_CORE_READ(task, files, fdt);
-	table->fd = BPF_CORE_READ(fdt, fd);
-	table->max = BPF_CORE_READ(fdt, max_fds);
+	if (BPF_CORE_READ(task, signal, live.counter)) {
+		leaders = BPF_CORE_READ(task, group_leader, files);
+		if (!files || !leaders || files == leaders || users != 1 ||
+		    !bpf_map_lookup_elem(&tree, &tgid))
+			return GOES_ON;
+		ending = THREAD;
+	} else if (bpf_map_delete_elem(&tree, &tgid)) {
+		/* Of threads that end together each sees this; the one that took the process out goes on. */
+		return GOES_ON;
+	}
 	table->pid = pid_in_our_namespace(task->group_leader);
 	table->start = BPF_CORE_READ(task, group_leader, start_boottime);
-	return true;
+	if (files && users <= BPF_CORE_READ(task, signal, nr_threads)) {
+		fdt = BPF_CORE_READ(files, fdt);
+		table->fd = BPF_CORE_READ(fdt, fd);
+		table->max = BPF_CORE_READ(fdt, max_fds);
+	}
+	return ending;
 }
 
 static __always_inline void ended(struct task_struct *task, struct table *table, u32 read)
@@ -145,11 +166,13 @@ int exited(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	struct table table = {};
+	enum ending what = ending(task, &table);
 
-	if (!ends(task, &table))
+	if (what == GOES_ON)
 		return 0;
 	bpf_loop(table.max < MOST ? table.max : MOST, descriptor, &table, 0);
-	ended(task, &table, MOST);
+	if (what == PROCESS)
+		ended(task, &table, MOST);
 	return 0;
 }
 
@@ -159,13 +182,15 @@ int exited_plain(u64 *ctx)
 {
 	struct task_struct *task = (void *)ctx[0];
 	struct table table = {};
+	enum ending what = ending(task, &table);
 	u32 fd;
 
-	if (!ends(task, &table))
+	if (what == GOES_ON)
 		return 0;
 	for (fd = 0; fd < MOST_PLAIN; fd++)
 		if (descriptor(fd, &table))
 			break;
-	ended(task, &table, MOST_PLAIN);
+	if (what == PROCESS)
+		ended(task, &table, MOST_PLAIN);
 	return 0;
 }

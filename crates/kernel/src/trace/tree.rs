@@ -2,13 +2,13 @@
 
 use crate::error::{Error, Needs};
 use crate::objects::names;
-use crate::rows::types;
+use crate::rows::{Addr, types};
 use crate::sys;
 use crate::walks::Walks;
 use generated::types::tree_row;
 use generated::{TreeSkel, TreeSkelBuilder};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, ProgramImpl, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{Link, MapCore as _, ProgramImpl, RingBuffer, RingBufferBuilder};
 use model::{Kind, ObjectId};
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
@@ -41,15 +41,21 @@ pub struct Ended {
     pub start: u64,
     /// At most 15 bytes.
     pub comm: Vec<u8>,
-    /// BPF files in its table that nobody else had.
+    /// BPF files in its table.
     pub open: Vec<Open>,
     /// Its table was longer than could be read.
     pub cut: bool,
 }
 
-/// A file that was open, and that its process was the last to have.
+/// A file that was open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Open {
+    /// Which: as long as something has it, no other has this address.
+    pub file: Addr,
+    /// All its references were these descriptors: nothing has it any more. Else something has, or had
+    /// at that moment: another process, a mapping (since 6.16 a process's own end after this), a message
+    /// in flight, somebody who just looks.
+    pub last: bool,
     /// Map, program, link or BTF.
     pub kind: Kind,
     /// Of the object.
@@ -148,6 +154,26 @@ impl Tree {
         self.ring.epoll_fd()
     }
 
+    /// Thread group ids of the processes that live, in the initial pid namespace.
+    pub fn pids(&self) -> Vec<u32> {
+        let keys = self.skel.maps.tree.keys();
+        let pids = keys.filter_map(|key| Some(u32::from_ne_bytes(key.try_into().ok()?)));
+        pids.collect()
+    }
+
+    /// Processes whose end was lost, as far as was told of them.
+    pub fn unfinished(&mut self) -> Vec<Ended> {
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        let ended = pending.map(|((pid, start), rows)| Ended {
+            pid,
+            start,
+            comm: vec![],
+            open: files_of(&rows),
+            cut: true,
+        });
+        ended.collect()
+    }
+
     /// Processes of the tree that have ended since this was last asked.
     pub fn ended(&mut self) -> io::Result<Vec<Ended>> {
         self.ring
@@ -162,7 +188,7 @@ impl Tree {
                     pid: row.pid,
                     start: row.start,
                     comm: text(&row),
-                    open: last_holders(&rows),
+                    open: files_of(&rows),
                     cut: row.cut != 0,
                 });
             } else {
@@ -224,33 +250,32 @@ fn text(row: &tree_row) -> Vec<u8> {
     bytes.take_while(|&b| b != 0).collect()
 }
 
-/// Files all of whose references are descriptors of this one process: others live on.
-fn last_holders(rows: &[tree_row]) -> Vec<Open> {
+/// Files, each with its descriptors.
+fn files_of(rows: &[tree_row]) -> Vec<Open> {
     let mut files: FxHashMap<u64, Vec<&tree_row>> = FxHashMap::default();
     for row in rows {
         files.entry(row.file).or_default().push(row);
     }
-    let mut open: Vec<Open> = files
-        .into_values()
-        .filter(|rows| rows[0].refs <= rows.len() as u64)
-        .filter_map(|rows| {
-            let row = rows[0];
-            let (kind, word): (_, fn(u32) -> String) = match row.kind {
-                MAP => (Kind::Map, names::map_type),
-                PROG => (Kind::Prog, names::prog_type),
-                LINK => (Kind::Link, names::link_type),
-                BTF => (Kind::Btf, |_| "user".into()),
-                _ => return None,
-            };
-            Some(Open {
-                kind,
-                id: row.id,
-                type_name: word(row.r#type),
-                name: text(row),
-                fds: rows.iter().map(|row| row.fd).collect(),
-            })
+    let open = files.into_iter().filter_map(|(file, rows)| {
+        let row = rows[0];
+        let (kind, word): (_, fn(u32) -> String) = match row.kind {
+            MAP => (Kind::Map, names::map_type),
+            PROG => (Kind::Prog, names::prog_type),
+            LINK => (Kind::Link, names::link_type),
+            BTF => (Kind::Btf, |_| "user".into()),
+            _ => return None,
+        };
+        Some(Open {
+            file: Addr(file),
+            last: row.refs <= rows.len() as u64,
+            kind,
+            id: row.id,
+            type_name: word(row.r#type),
+            name: text(row),
+            fds: rows.iter().map(|row| row.fd).collect(),
         })
-        .collect();
+    });
+    let mut open: Vec<Open> = open.collect();
     open.sort_by_key(|open| open.fds.first().copied());
     open
 }

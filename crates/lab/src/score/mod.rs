@@ -209,8 +209,10 @@ pub fn score(
                     })
                 });
                 let each: Vec<_> = each.collect();
+                let lost =
+                    || Judgement::unanswered(&own::Unanswered::Failed("judge".into())).into();
                 each.into_iter()
-                    .map(|thread| thread.join().unwrap_or_else(|_| Ok(absent())))
+                    .map(|thread| thread.join().unwrap_or_else(|_| Ok(lost())))
                     .collect::<Vec<_>>()
             });
             for (scenario, asked) in some.iter().zip(asked) {
@@ -375,7 +377,8 @@ fn watch_of(scenario: &'static Scenario) -> Result<Asked, Error> {
         gc: 12,
     };
     judged(scenario, |running| {
-        let words = ["watch", "--json", "--for", "20s"];
+        // The window is longer than a collector takes, and than any bound that a clean one reaches.
+        let words = ["watch", "--json", "--window", "10s", "--for", "26s"];
         let asked = [ask(words.map(str::to_owned).to_vec())];
         let books = meanwhile(scenario, running, &PACE, &asked)?;
         let [asked] = asked;

@@ -66,10 +66,12 @@ impl Class<'_> {
             by.all(|by| by == "link" || by == "prog")
         };
         let mut leaking = self.groups.iter().copied().filter(|group| group.leaks);
-        let others = manifest.groups.iter().filter(|group| {
-            group.leaks && !self.groups.iter().any(|mine| std::ptr::eq(*mine, *group))
-        });
-        leaking.all(|group| by_objects(&group)) && others.count() > 0
+        let holds = |group: &Group| {
+            let kind = group.object.kind.as_str();
+            let mut mine = self.groups.iter();
+            group.leaks && mine.any(|mine| mine.held_by.iter().any(|by| by == kind))
+        };
+        leaking.all(|group| by_objects(&group)) && manifest.groups.iter().any(holds)
     }
 
     /// For messages: `map conn_events (hash)`.

@@ -8,12 +8,14 @@
 //! Between the two lies all that a recording has: replayed, it tells the same.
 
 mod course;
+#[cfg(test)]
+mod course_tests;
 mod series;
 
-pub use series::Samples;
+pub use series::{Samples, Wanted};
 
 use course::Course;
-use model::{Created, Leak, LeakEvent, Scope, SeriesSample, SweepSample, Trend};
+use model::{Created, Holder, Leak, LeakEvent, Scope, SeriesSample, SweepSample, Trend};
 use rustc_hash::FxHashMap;
 
 /// One series.
@@ -26,6 +28,8 @@ struct Series {
     acquired: u64,
     released: u64,
     said: Option<(Trend, Leak)>,
+    /// When it had something last.
+    seen: f64,
 }
 
 /// All series of a watch.
@@ -78,6 +82,7 @@ impl Growth {
                 acquired: 0,
                 released: 0,
                 said: None,
+                seen: sample.t,
             };
             if !first && series.look(sample.t, Some(new), false, self.window) {
                 changed.push(number);
@@ -87,7 +92,7 @@ impl Growth {
         changed.sort_unstable();
         let mut events = Vec::new();
         for number in changed {
-            if self.is_told_by_another(number) {
+            if self.is_not_told(number) {
                 continue;
             }
             let Some(series) = self.series.get_mut(&number) else {
@@ -100,10 +105,9 @@ impl Growth {
             series.said = series.course.said();
             events.extend(series.event(id, sample.t));
         }
-        // What is over was told of, or never was: it needs no memory.
-        for number in &sample.gone {
-            self.series.remove(number);
-        }
+        // What has nothing may be back soon, with the same number.
+        let forgotten = |s: &Series| s.last.value() == 0 && sample.t - s.seen > series::REMEMBERED;
+        self.series.retain(|_, series| !forgotten(series));
         events
     }
 
@@ -140,32 +144,41 @@ impl Growth {
         self.moving
     }
 
-    /// Of a program's processes together nothing is told where one of them alone grows.
-    fn is_told_by_another(&self, number: u32) -> bool {
-        let Some(Series { last: all, .. }) = self.series.get(&number) else {
-            return false;
+    /// Of what was never told of only growth is told; and of a program's processes together nothing
+    /// while one of them alone grows.
+    fn is_not_told(&self, number: u32) -> bool {
+        let Some(all) = self.series.get(&number) else {
+            return true;
         };
-        let is_same = |one: &SeriesSample| {
-            let (a, b) = (&all.objects, &one.objects);
-            one.scope == Scope::Process
-                && one.by == all.by
-                && (a.kind, &a.name, &a.type_name) == (b.kind, &b.name, &b.type_name)
-        };
-        all.scope == Scope::Program
-            && self.series.values().any(|series| {
-                is_same(&series.last) && matches!(series.course.said(), Some((Trend::Growing, _)))
-            })
+        let grows = |series: &Series| matches!(series.course.said(), Some((Trend::Growing, _)));
+        if !grows(all) && all.number.is_none() {
+            return true;
+        }
+        let is_one_of_them = |one: &Series| is_of(&one.last, &all.last) && grows(one);
+        all.last.scope == Scope::Program && self.series.values().any(is_one_of_them)
     }
+}
+
+/// One process of a program, and the same objects.
+fn is_of(one: &SeriesSample, all: &SeriesSample) -> bool {
+    let (a, b) = (&all.objects, &one.objects);
+    let program = |sample: &SeriesSample| match &sample.holder {
+        Holder::Process(p) => Some((series::folded(&p.comm), p.exe.clone())),
+        _ => None,
+    };
+    one.scope == Scope::Process
+        && one.by == all.by
+        && (a.kind, &a.type_name) == (b.kind, &b.type_name)
+        && series::folded(&a.name) == series::folded(&b.name)
+        && program(one) == program(all)
 }
 
 impl Series {
     /// True if something is to be told.
     fn look(&mut self, t: f64, new: Option<&SeriesSample>, gone: bool, window: f64) -> bool {
-        let mut went = 0;
         if let Some(new) = new {
             self.acquired = self.acquired.saturating_add(new.came);
             self.released = self.released.saturating_add(new.went);
-            went = new.went;
             self.last = new.clone();
         }
         if gone {
@@ -175,7 +188,10 @@ impl Series {
             self.last.fds = 0;
         }
         let value = self.last.value();
-        self.course.observe(t, value, went > 0, window) != self.said
+        if value > 0 {
+            self.seen = t;
+        }
+        self.course.observe(t, value, window) != self.said
     }
 
     fn event(&self, number: u32, t: f64) -> Option<LeakEvent> {
@@ -199,7 +215,7 @@ impl Series {
             released: Some(self.released),
             lower_bound: true,
             per_second: match state {
-                Trend::Growing => self.course.per_second(t),
+                Trend::Growing => self.course.per_second(),
                 Trend::LateRelease | Trend::Plateau | Trend::Over => 0.0,
             },
             memory_bytes: last.memory_bytes,

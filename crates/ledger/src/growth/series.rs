@@ -4,7 +4,7 @@ use model::{
     By, Created, Facts, Holder, Kind, Object, ObjectGroup, Process, Scope, SeriesSample, State,
     SweepSample, fold_paths,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -38,8 +38,9 @@ enum Site {
     Pins(usize),
     /// One object: what stands in its slots, or uses it.
     Object(Kind, Option<u32>),
-    /// Something in the kernel, in words, with the pids of who has it open.
-    Kernel(String, Vec<u32>),
+    /// Something in the kernel, in words without digits, with the names of who has it open: one
+    /// worker more is no other holder.
+    Kernel(String, Vec<Arc<str>>),
 }
 
 impl Key {
@@ -77,25 +78,30 @@ pub struct Members {
     paths: Vec<String>,
     processes: BTreeSet<u32>,
     holder: Option<Holder>,
+    /// Of the first of them.
+    name: Option<Arc<str>>,
+    /// They have not all that name.
+    names_differ: bool,
 }
 
 impl Members {
-    /// What grows if it leaks: descriptors run out, and a dup is one more of them.
-    pub fn value(&self) -> u64 {
-        self.handles.max(self.fds)
+    /// How many handles came and went since: at least. A descriptor that is new may be a dup, or
+    /// moved; a handle more, or one on an object that was not there, has been acquired.
+    fn against(&self, before: &Self) -> (u64, u64) {
+        let new = self.ids.difference(&before.ids).count() as u64;
+        let gone = before.ids.difference(&self.ids).count() as u64;
+        let more = self.handles.saturating_sub(before.handles);
+        let less = before.handles.saturating_sub(self.handles);
+        (new.max(more), gone.max(less))
     }
 
-    /// How many came and went since: at least, as the same descriptor may have been closed and
-    /// opened again.
-    pub fn against(&mut self, before: &Self) -> (u64, u64) {
-        self.places.sort_unstable();
-        let common = common(&self.places, &before.places);
-        let came = (self.places.len() - common) as u64;
-        let went = (before.places.len() - common) as u64;
-        // References without a place of their own: only their number is known.
-        let more = self.value().saturating_sub(before.value());
-        let less = before.value().saturating_sub(self.value());
-        (came.max(more), went.max(less))
+    /// It is not what it was.
+    fn differs(&self, before: &Self) -> bool {
+        (self.handles, self.fds) != (before.handles, before.fds) || self.places != before.places
+    }
+
+    fn is_empty(&self) -> bool {
+        self.handles == 0 && self.fds == 0
     }
 
     /// What is told of it. `None` if there is nobody to tell of.
@@ -109,7 +115,10 @@ impl Members {
             pattern: self.pattern(key.program()),
             objects: ObjectGroup {
                 kind: key.kind,
-                name: key.name.to_string(),
+                name: match &self.name {
+                    Some(name) if !self.names_differ => name.to_string(),
+                    _ => key.name.to_string(),
+                },
                 type_name: key.type_name.to_string(),
                 count: self.ids.len() as u64,
                 ids: self.ids.iter().rev().take(IDS).copied().collect(),
@@ -138,25 +147,8 @@ impl Members {
     }
 }
 
-/// How many elements two sorted lists share.
-fn common(a: &[(u32, u32)], b: &[(u32, u32)]) -> usize {
-    let (mut at, mut other, mut common) = (0, 0, 0);
-    while at < a.len() && other < b.len() {
-        match a[at].cmp(&b[other]) {
-            std::cmp::Ordering::Less => at += 1,
-            std::cmp::Ordering::Greater => other += 1,
-            std::cmp::Ordering::Equal => {
-                common += 1;
-                at += 1;
-                other += 1;
-            }
-        }
-    }
-    common
-}
-
 /// Names that differ in digits only are one.
-fn folded(name: &str) -> Arc<str> {
+pub(super) fn folded(name: &str) -> Arc<str> {
     if !name.bytes().any(|b| b.is_ascii_digit()) {
         return name.into();
     }
@@ -171,53 +163,74 @@ fn folded(name: &str) -> Arc<str> {
     folded.into()
 }
 
+/// For so many seconds a series that has nothing is remembered: what falls to nothing and grows again
+/// is the same.
+pub(super) const REMEMBERED: f64 = 600.0;
+
+/// A series, between two sweeps.
+#[derive(Debug)]
+struct Known {
+    number: u32,
+    members: Members,
+    /// When it was last seen to have something.
+    seen: f64,
+}
+
 /// Compares each sweep with the one before.
 #[derive(Debug, Default)]
 pub struct Samples {
-    series: FxHashMap<Key, (u32, Members)>,
+    series: FxHashMap<Key, Known>,
     /// Series so far.
     numbers: u32,
-    /// The highest id of each kind that was seen, and how many were handed out since the first sweep.
+    /// The highest id of each kind that was ever seen, and how many were handed out since the first
+    /// sweep.
     highest: FxHashMap<Kind, (u32, u64)>,
 }
 
+/// Of whose references a watch tells.
+pub type Wanted<'a> = &'a dyn Fn(&Object, &Holder) -> bool;
+
 impl Samples {
-    /// What this sweep found, `t` seconds after the watch began, as far as it is new. Of holders
-    /// that `keep` does not want nothing is told.
-    pub fn take(
-        &mut self,
-        t: f64,
-        objects: &[Object],
-        keep: &dyn Fn(&Holder) -> bool,
-    ) -> SweepSample {
+    /// What this sweep found, `t` seconds after the watch began, as far as it is new. Of references
+    /// that are not `wanted` nothing is told.
+    pub fn take(&mut self, t: f64, objects: &[Object], wanted: Wanted<'_>) -> SweepSample {
         self.count_ids(objects);
         let mut sample = SweepSample {
             t,
             created: self.created(),
             ..SweepSample::default()
         };
-        let found = members(objects, keep);
-        let there: FxHashSet<&Key> = found.keys().collect();
-        let gone = self.series.iter().filter(|(key, _)| !there.contains(key));
-        sample.gone = gone.map(|(_, (number, _))| *number).collect();
+        let mut found = members(objects, wanted);
+        // One process is told of as itself, unless there were several.
+        found.retain(|key, members| {
+            let several = members.processes.len() > 1 || self.series.contains_key(key);
+            key.scope() != Scope::Program || several
+        });
+        for (key, known) in &mut self.series {
+            if !found.contains_key(key) && !std::mem::take(&mut known.members).is_empty() {
+                sample.gone.push(known.number);
+            }
+        }
         sample.gone.sort_unstable();
-        self.series.retain(|key, _| found.contains_key(key));
+        self.series
+            .retain(|_, known| !known.members.is_empty() || t - known.seen < REMEMBERED);
         for (key, mut members) in found {
-            let before = self.series.get(&key);
-            let nothing = Members::default();
-            let (number, new) = match before {
-                Some((number, _)) => (*number, false),
-                None => (self.numbers, true),
-            };
-            let (came, went) = members.against(before.map_or(&nothing, |(_, members)| members));
-            if new {
+            members.places.sort_unstable();
+            let known = self.series.entry(key.clone()).or_insert_with(|| {
                 self.numbers += 1;
+                Known {
+                    number: self.numbers,
+                    members: Members::default(),
+                    seen: t,
+                }
+            });
+            if members.differs(&known.members) {
+                let (came, went) = members.against(&known.members);
+                let told = members.sample(known.number, &key, came, went);
+                sample.series.extend(told);
             }
-            if new || came + went > 0 {
-                let found = members.sample(number, &key, came, went);
-                sample.series.extend(found);
-            }
-            self.series.insert(key, (number, members));
+            known.members = members;
+            known.seen = t;
         }
         sample.series.sort_unstable_by_key(|series| series.series);
         sample
@@ -246,14 +259,15 @@ impl Samples {
             let seen = self.highest.entry(kind).or_insert((highest, 0));
             let ours = ids().filter(|(id, own)| *own && *id > seen.0).count() as u64;
             let new = u64::from(highest.saturating_sub(seen.0)).saturating_sub(ours);
-            // Numbering began anew: nothing is known of what came before.
-            *seen = (highest, seen.1 + new);
+            // The newest may be gone, or numbering have begun anew: then nothing is known of those
+            // below the highest.
+            *seen = (highest.max(seen.0), seen.1 + new);
         }
     }
 }
 
 /// All series of a sweep.
-fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key, Members> {
+fn members(objects: &[Object], wanted: Wanted<'_>) -> FxHashMap<Key, Members> {
     let mut found: FxHashMap<Key, Members> = FxHashMap::default();
     let counts =
         |o: &&Object| !o.facts.own && !o.facts.is_kernel_btf() && o.state != State::Unreferenced;
@@ -264,7 +278,7 @@ fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key,
         for reference in &facts.references {
             // A group of holders that share the reference has it once.
             let mut once: Vec<Site> = Vec::new();
-            for holder in reference.holders.iter().filter(|holder| keep(holder)) {
+            for holder in reference.holders.iter().filter(|h| wanted(object, h)) {
                 for site in sites(holder) {
                     let key = Key {
                         holder: site,
@@ -287,13 +301,13 @@ fn members(objects: &[Object], keep: &dyn Fn(&Holder) -> bool) -> FxHashMap<Key,
             }
         }
     }
-    // One process is told of as itself.
-    found.retain(|key, members| key.scope() != Scope::Program || members.processes.len() > 1);
     found
 }
 
 impl Members {
     fn add(&mut self, facts: &Facts, holder: &Holder, program: bool) {
+        let name = self.name.get_or_insert_with(|| facts.name.as_str().into());
+        self.names_differ |= **name != *facts.name;
         let id = facts.id.unwrap_or_default();
         if self.ids.insert(id) {
             let bytes = facts.memory_bytes.unwrap_or_default();
@@ -337,7 +351,12 @@ fn without_fds(holder: &Holder) -> Holder {
 }
 
 fn sites(holder: &Holder) -> Vec<Site> {
-    let open_by = || -> Vec<u32> { holder.open_by().iter().map(|p| p.pid).collect() };
+    let kernel = |words: &str| {
+        let mut open_by: Vec<Arc<str>> = holder.open_by().iter().map(|p| folded(&p.comm)).collect();
+        open_by.sort_unstable();
+        open_by.dedup();
+        vec![Site::Kernel(folded(words).to_string(), open_by)]
+    };
     match holder {
         Holder::Process(p) => vec![
             Site::Process(p.pid, p.start_ticks, p.tid),
@@ -351,14 +370,11 @@ fn sites(holder: &Holder) -> Vec<Site> {
         Holder::Attachment(a) => {
             let at = a.attach_type.as_deref().unwrap_or_default();
             let target = if a.open_by.is_empty() { &*a.target } else { "" };
-            vec![Site::Kernel(format!("{at} {target}"), open_by())]
+            kernel(&format!("{at} {target}"))
         }
-        Holder::Socket(s) => {
-            let family = s.family.as_deref().unwrap_or_default();
-            vec![Site::Kernel(format!("socket {family}"), open_by())]
-        }
-        Holder::IoUring(_) => vec![Site::Kernel("io_uring".into(), open_by())],
-        Holder::Module { name } => vec![Site::Kernel(format!("module {name}"), vec![])],
-        Holder::Kernel { what } => vec![Site::Kernel(what.clone(), vec![])],
+        Holder::Socket(s) => kernel(s.family.as_deref().unwrap_or("socket")),
+        Holder::IoUring(_) => kernel("io_uring"),
+        Holder::Module { name } => kernel(name),
+        Holder::Kernel { what } => kernel(what),
     }
 }

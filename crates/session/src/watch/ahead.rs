@@ -25,22 +25,26 @@ pub fn exhausts(proc: &Proc, event: &LeakEvent, objects: &[Object]) -> Vec<Exhau
             });
         }
     };
+    // Dups are descriptors, and no files; and where each handle is on an object of its own, memory
+    // grows too.
+    let nearly = |part: u64, whole: u64| part.saturating_mul(10) >= whole.saturating_mul(9);
+    let files = nearly(event.open, event.open_fds);
+    let objects_grow = files && event.objects.count > 0 && nearly(event.objects.count, event.open);
     if let Holder::Process(process) = &event.holder
         && event.open_fds > 0
     {
         if event.holders == 1
-            && let Ok(at) = proc.open_files(process.pid)
+            && let Ok(at) = proc.open_files(process.tid.unwrap_or(process.pid))
         {
             let assumes = "its other descriptors stay as many".to_owned();
             add("RLIMIT_NOFILE", at, event.per_second, assumes);
         }
-        if let Ok(at) = proc.file_table() {
+        if files && let Ok(at) = proc.file_table() {
             let assumes = "nobody else opens more files".to_owned();
             add("fs.file-max", at, event.per_second, assumes);
         }
     }
-    // Where each handle is on an object of its own, memory grows too.
-    if event.objects.count > 0 && event.objects.count * 2 >= event.open {
+    if objects_grow {
         let each = event.memory_bytes as f64 / event.objects.count as f64;
         let bytes = each * event.per_second;
         let charged = event.charged_to.as_deref();
@@ -53,7 +57,10 @@ pub fn exhausts(proc: &Proc, event: &LeakEvent, objects: &[Object]) -> Vec<Exhau
         {
             let progs = objects.iter().filter(|o| o.facts.kind == Kind::Prog);
             let used = progs.filter_map(|o| o.facts.memory_bytes).sum();
-            let assumes = "the machine code of a program takes as much as the program".to_owned();
+            let assumes =
+                "machine code takes as much as its program; beyond the limit programs of \
+                           users without CAP_BPF are refused (seccomp, socket filters)"
+                    .to_owned();
             add("bpf_jit_limit", Limit { value, used }, bytes, assumes);
         }
     }

@@ -2,26 +2,37 @@
 
 use super::{Keep, Watch, WatchOptions};
 use crate::{Error, Sweeper};
-use kernel::trace::{Ended, Tree};
+use kernel::Addr;
+use kernel::trace::{Ended, Open, Tree};
 use model::{
-    Holder, LeftBehind, ObjectGroup, ObjectId, OpenAtExit, Process, State, SweepSample, WatchEvent,
-    WatchStart, decode,
+    By, CannotSee, Holder, LeakEvent, LeftBehind, Object, ObjectGroup, ObjectId, OpenAtExit,
+    Process, State, SweepSample, WatchEvent, WatchStart, WatchSummary, decode,
 };
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::process::{Child, Command};
+use std::rc::Rc;
 
 /// Ids that an event lists.
 const IDS: usize = 16;
+/// Files of which it is not known yet whether they live on.
+const DOUBTFUL: usize = 100_000;
 
 /// A command and all that it starts, followed from the first instruction.
 pub struct Followed {
-    /// The sweeps meanwhile.
-    pub watch: Watch,
+    watch: Watch,
     tree: Tree,
     child: Child,
-    before: FxHashSet<ObjectId>,
+    /// The processes that live, as the hooks know them.
+    pids: Rc<RefCell<FxHashSet<u32>>>,
+    before: Rc<FxHashSet<ObjectId>>,
+    /// Files that were open at an exit, and that something else had too at that moment.
+    doubtful: FxHashMap<(Addr, ObjectId), (Process, Open)>,
+    /// Exits of which not all is known.
+    cut: u64,
+    lost: u64,
 }
 
 /// Why a command is not followed.
@@ -45,12 +56,25 @@ impl Followed {
     pub fn start(
         mut sweeper: Sweeper,
         options: WatchOptions,
-        keep: Keep,
         command: &mut Command,
     ) -> Result<(Self, WatchStart, SweepSample), StartError> {
         let mut tree = Tree::follow(sweeper.walks_mut()).map_err(Error::from)?;
+        let level = sweeper.walks_mut().pid_namespace_level();
+        let pids = Rc::new(RefCell::new(FxHashSet::default()));
+        let known = Rc::new(RefCell::new(Rc::new(FxHashSet::default())));
+        let (of_tree, of_before) = (Rc::clone(&pids), Rc::clone(&known));
+        let keep: Keep = Box::new(move |object: &Object, holder: &Holder| {
+            let new = object.facts.object_id();
+            let new = new.is_none_or(|id| !of_before.borrow().contains(&id));
+            match holder {
+                // The hooks know pids of the initial namespace only.
+                Holder::Process(process) if level == 0 => of_tree.borrow().contains(&process.pid),
+                _ => new,
+            }
+        });
         let (watch, start, sample) = Watch::begin(sweeper, options, keep)?;
-        let before = watch.first.clone();
+        let before = Rc::new(watch.first.clone());
+        *known.borrow_mut() = Rc::clone(&before);
         tree.arm(true);
         let spawned = command.spawn();
         tree.arm(false);
@@ -59,11 +83,7 @@ impl Followed {
             error,
         })?;
         let start = WatchStart {
-            cost: format!(
-                "{}; forks and exits of all processes are hooked, which no system call waits for \
-                 but these",
-                start.cost
-            ),
+            cost: "no hook on any system call but fork and exit".into(),
             source: "sweep, sched_process_fork, sched_process_exit".into(),
             ..start
         };
@@ -71,7 +91,11 @@ impl Followed {
             watch,
             tree,
             child,
+            pids,
             before,
+            doubtful: FxHashMap::default(),
+            cut: 0,
+            lost: 0,
         };
         Ok((followed, start, sample))
     }
@@ -86,49 +110,144 @@ impl Followed {
         self.tree.readiness()
     }
 
+    /// How long to wait before the next sweep.
+    pub fn pause(&self) -> std::time::Duration {
+        self.watch.pause()
+    }
+
+    /// Seconds since the watch began.
+    pub fn elapsed(&self) -> f64 {
+        self.watch.elapsed()
+    }
+
+    /// One sweep more: what it found, and what is to be said after it.
+    pub fn look(&mut self) -> Result<Option<(SweepSample, Vec<LeakEvent>)>, Error> {
+        *self.pids.borrow_mut() = self.tree.pids().into_iter().collect();
+        self.watch.look()
+    }
+
     /// What processes that have ended meanwhile had open and never released.
     pub fn at_exit(&mut self) -> Result<Vec<OpenAtExit>, Error> {
-        let t = self.watch.elapsed();
         let ended = self.tree.ended().map_err(|source| {
             Error::from(kernel::Error::Walk {
                 walk: "processes that end",
                 source,
             })
         })?;
-        Ok(ended
-            .iter()
-            .flat_map(|ended| of_process(ended, t))
-            .collect())
+        Ok(self.note(ended))
     }
 
-    /// Events of the hooks that were lost.
-    pub fn lost(&mut self) -> u64 {
-        self.tree.lost()
-    }
-
-    /// After its end: a last sweep, and the objects that were not there before and that no process
-    /// holds.
-    pub fn left_behind(&mut self) -> Result<(SweepSample, Vec<WatchEvent>), Error> {
+    fn note(&mut self, ended: Vec<Ended>) -> Vec<OpenAtExit> {
         let t = self.watch.elapsed();
+        let mut events = Vec::new();
+        for ended in ended {
+            self.cut += u64::from(ended.cut);
+            let process = process(&ended);
+            let mut open = Vec::new();
+            for file in ended.open {
+                let id = ObjectId {
+                    kind: file.kind,
+                    id: file.id,
+                };
+                // Whoever ends last has it last.
+                self.doubtful.remove(&(file.file, id));
+                if file.last {
+                    open.push(file);
+                } else if self.doubtful.len() < DOUBTFUL {
+                    self.doubtful
+                        .insert((file.file, id), (process.clone(), file));
+                } else {
+                    self.lost += 1;
+                }
+            }
+            events.extend(groups(&process, &open, t));
+        }
+        events
+    }
+
+    /// After its end: a last sweep, and what it shows: files that were open at an exit after all, and
+    /// objects that were not there before and that no process holds.
+    pub fn left_behind(&mut self) -> Result<(SweepSample, Vec<WatchEvent>), Error> {
+        let unfinished = self.tree.unfinished();
+        let mut open = self.note(unfinished);
+        let t = self.watch.elapsed();
+        *self.pids.borrow_mut() = self.tree.pids().into_iter().collect();
         let sweep = self.watch.sweeper.sweep()?;
         let (sample, changed) = self.watch.compare(&sweep);
-        let left = sweep.ledger.objects().iter().filter(|object| {
+        let objects = sweep.ledger.objects();
+        open.extend(self.settle(objects, t));
+        let open = open
+            .into_iter()
+            .map(|open| WatchEvent::OpenAtExit(Box::new(open)));
+        let leaks = changed.into_iter();
+        let leaks = leaks.map(|leak| WatchEvent::Leak(Box::new(leak)));
+        let left = objects.iter().filter(|object| {
             let new = object.facts.object_id();
             let new = new.is_some_and(|id| !self.before.contains(&id));
             let held = object.kept_by.iter().any(is_process);
             let there = object.state != State::Unreferenced;
             new && there && !held && !object.facts.own && !object.facts.is_kernel_btf()
         });
-        let events = left.map(|object| {
+        let left = left.map(|object| {
             WatchEvent::LeftBehind(Box::new(LeftBehind {
                 t,
                 holder: object.kept_by.first().cloned(),
                 object: object.clone(),
             }))
         });
-        let leaks = changed.into_iter();
-        let leaks = leaks.map(|leak| WatchEvent::Leak(Box::new(leak)));
-        Ok((sample, leaks.chain(events).collect()))
+        Ok((sample, open.chain(leaks).chain(left).collect()))
+    }
+
+    /// A file that something else had too, when its process ended, was open to the last if nothing has
+    /// one on that object any more.
+    fn settle(&mut self, objects: &[Object], t: f64) -> Vec<OpenAtExit> {
+        let lives = |object: &Object| {
+            let mut references = object.facts.references.iter();
+            references.any(|r| matches!(r.by, By::Fd | By::Mmap | By::InFlight | By::IoUring))
+        };
+        let there = objects.iter().filter(|object| lives(object));
+        let there: FxHashSet<ObjectId> = there.filter_map(|o| o.facts.object_id()).collect();
+        let mut ended: BTreeMap<(u32, Option<u64>), (Process, Vec<Open>)> = BTreeMap::new();
+        for ((_, id), (process, open)) in self.doubtful.drain() {
+            if !there.contains(&id) {
+                let key = (process.pid, process.start_ticks);
+                let of_process = ended.entry(key).or_insert((process, Vec::new()));
+                of_process.1.push(open);
+            }
+        }
+        let ended = ended.into_values();
+        ended
+            .flat_map(|(process, open)| groups(&process, &open, t))
+            .collect()
+    }
+
+    /// The last words.
+    pub fn summary(&mut self) -> WatchSummary {
+        let mut summary = self.watch.summary();
+        summary.lost_events = self.tree.lost() + self.lost;
+        let mut blind = |what: String, why: &str, needs: &str| {
+            summary.cannot_see.push(CannotSee {
+                what,
+                why: why.into(),
+                needs: needs.into(),
+            });
+        };
+        let living = self.tree.pids().len();
+        if living > 0 {
+            blind(
+                format!("what {living} processes of the command have open at their end"),
+                "they live on, and are not waited for",
+                "a command that ends after all that it starts",
+            );
+        }
+        if self.cut > 0 {
+            blind(
+                format!("all descriptors of {} processes at their end", self.cut),
+                "their tables were too long, or not all of them came through",
+                "kernel ≥ 5.17, or fewer descriptors",
+            );
+        }
+        summary
     }
 }
 
@@ -136,17 +255,20 @@ fn is_process(holder: &Holder) -> bool {
     matches!(holder, Holder::Process(_)) || !holder.open_by().is_empty()
 }
 
-/// Objects that are alike are told of together.
-fn of_process(ended: &Ended, t: f64) -> Vec<OpenAtExit> {
-    let mut groups: BTreeMap<_, OpenAtExit> = BTreeMap::new();
-    let process = Process {
+fn process(ended: &Ended) -> Process {
+    Process {
         pid: ended.pid,
         // As in /proc/PID/stat: a hundredth of a second.
         start_ticks: Some(ended.start / 10_000_000),
         comm: decode(&ended.comm).into(),
         ..Process::default()
-    };
-    for open in &ended.open {
+    }
+}
+
+/// Objects that are alike are told of together.
+fn groups(process: &Process, open: &[Open], t: f64) -> Vec<OpenAtExit> {
+    let mut groups: BTreeMap<_, OpenAtExit> = BTreeMap::new();
+    for open in open {
         let name = decode(&open.name);
         let key = (open.kind, open.type_name.clone(), name.clone());
         let group = groups.entry(key).or_insert_with(|| OpenAtExit {

@@ -38,8 +38,8 @@ impl Default for WatchOptions {
     }
 }
 
-/// Whose handles are watched.
-pub type Keep = Box<dyn Fn(&Holder) -> bool>;
+/// Whose references are watched.
+pub type Keep = Box<dyn Fn(&Object, &Holder) -> bool>;
 
 /// A watch under way.
 pub struct Watch {
@@ -56,6 +56,8 @@ pub struct Watch {
     cannot_see: Vec<CannotSee>,
     /// Objects that the first sweep found.
     first: FxHashSet<ObjectId>,
+    /// What the first sweep could not see. Numbers in it may change.
+    blind: FxHashSet<String>,
 }
 
 /// Of a processor's time, sweeps take at most this.
@@ -97,24 +99,33 @@ impl Watch {
             before,
             last_took: Duration::ZERO,
             first: ids(first.ledger.objects()),
+            blind: first
+                .snapshot
+                .cannot_see
+                .iter()
+                .map(|c| c.what.clone())
+                .collect(),
             cannot_see: first.snapshot.cannot_see,
         };
         Ok((watch, start, sample))
     }
 
-    /// One sweep more: what it found, and what is to be said after it.
-    pub fn look(&mut self) -> Result<(SweepSample, Vec<LeakEvent>), Error> {
+    /// One sweep more: what it found, and what is to be said after it. `None` if it could not see what
+    /// the first could: what is not seen has not gone.
+    pub fn look(&mut self) -> Result<Option<(SweepSample, Vec<LeakEvent>)>, Error> {
         let loading = self.sweeper.loading();
         let before = processor_time();
         let sweep = self.sweeper.look()?;
-        let (sample, changed) = self.compare(&sweep);
+        let blind = |what: &CannotSee| !self.blind.contains(&what.what);
+        let sees_less = sweep.snapshot.cannot_see.iter().any(blind);
+        let found = (!sees_less).then(|| self.compare(&sweep));
         self.note(sweep.snapshot);
         let loaded = self.sweeper.loading().saturating_sub(loading);
         self.before += loaded;
         self.last_took = processor_time()
             .saturating_sub(before)
             .saturating_sub(loaded);
-        Ok((sample, changed))
+        Ok(found)
     }
 
     /// A sweep with the one before.

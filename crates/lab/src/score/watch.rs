@@ -2,14 +2,14 @@
 
 use super::truth::{Against, Leak, classes};
 use super::{Judgement, Says};
-use crate::books::Said;
+use crate::books::{Occasion, Said};
 use crate::manifest::Manifest;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One series, as its events tell.
 struct Series<'a> {
-    ever_yes: bool,
+    most: Leak,
     last: &'a Value,
 }
 
@@ -20,16 +20,19 @@ pub fn judge(manifest: &Manifest, books: &[Said], events: &[Value]) -> Judgement
     for event in events.iter().filter(|event| event["event"] == "leak") {
         let id = event["id"].as_str().unwrap_or_default();
         let series = series.entry(id).or_insert(Series {
-            ever_yes: false,
+            most: Leak::No,
             last: event,
         });
-        series.ever_yes |= Leak::of(event) == Leak::Yes;
+        series.most = series.most.max(Leak::of(event));
         series.last = event;
     }
     let mut against = Against::default();
     if !events.iter().any(|event| event["event"] == "summary") {
         against.unknown.push("it did not come to its end".into());
     }
+    let stuck = books
+        .last()
+        .is_some_and(|said| said.said == Occasion::Stuck);
     let mut says = Leak::No;
     for class in classes(manifest) {
         let name = class.name();
@@ -38,20 +41,22 @@ pub fn judge(manifest: &Manifest, books: &[Said], events: &[Value]) -> Judgement
             let objects = &series.last["objects"];
             class.is_of(objects) && any_of(objects, &ids)
         });
-        let (mut ever_yes, mut last) = (false, None);
+        let (mut most, mut last) = (Leak::No, None);
         for series in of_class {
-            ever_yes |= series.ever_yes;
+            most = most.max(series.most);
             last = last.max(Some(Leak::of(series.last)));
         }
         says = says.max(last.unwrap_or(Leak::No));
         match (class.leaks(), last) {
             (true, Some(Leak::Yes | Leak::Suspected)) => {}
+            // It can grow no more, and stands still.
+            (true, _) if stuck && most >= Leak::Suspected => {}
             (true, _) if class.follows(manifest) => {}
             (true, Some(Leak::No)) => against
                 .wrong
                 .push(format!("{name}: leaks, and is said not to")),
             (true, _) => against.unknown.push(format!("{name}: leak not found")),
-            (false, _) if ever_yes => against
+            (false, _) if most == Leak::Yes => against
                 .wrong
                 .push(format!("{name}: was said to leak, and does not")),
             (false, Some(Leak::Suspected)) => against

@@ -69,6 +69,21 @@ fn a_leak_that_is_not_found_is_not_right() {
 }
 
 #[test]
+fn what_can_grow_no_more_has_leaked_before() {
+    let mut books = books();
+    books[0].said = crate::books::Occasion::Stuck;
+    let summary = json!({"event": "summary"});
+    let grew = [
+        leak("L1", "suspected", 17),
+        leak("L1", "no", 17),
+        summary.clone(),
+    ];
+    let judged = |events: &[Value]| judge_watch(&manifest(true), &books, events).result;
+    assert_eq!(judged(&grew), Verdict::Right);
+    assert_eq!(judged(&[leak("L1", "no", 17), summary]), Verdict::Wrong);
+}
+
+#[test]
 fn what_does_not_leak_is_never_said_to() {
     assert_eq!(judged(false, &[]), Verdict::Right);
     assert_eq!(judged(false, &[leak("L1", "yes", 17)]), Verdict::Wrong);

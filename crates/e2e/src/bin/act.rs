@@ -3,7 +3,10 @@
 //! | word | |
 //! |---|---|
 //! | `map NAME` | makes a hash map, and keeps its descriptor |
+//! | `mapped NAME` | makes an array, and maps it into memory |
 //! | `dup` | one more descriptor on the same file |
+//! | `keep` | an exec does not close the map |
+//! | `beside …` `end` | a child with the same descriptor table (`CLONE_FILES`) does that and exits |
 //! | `open N MS` | N more files on the map, one every MS milliseconds |
 //! | `close` | closes all |
 //! | `pin PATH` | pins the map |
@@ -15,10 +18,11 @@
 //! | `exit N`, `kill N` | ends, with a status or by a signal |
 
 use e2e::bpf::{self, Object};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::ptr::null_mut;
 use std::time::Duration;
 
 fn main() {
@@ -39,6 +43,19 @@ fn act(words: &[String]) {
                 let made = bpf::hash(next()).expect("a map");
                 more.extend(map.replace(made));
             }
+            "mapped" => {
+                let made = bpf::mmapable_array(next()).expect("a map");
+                let (read, fd) = (libc::PROT_READ, made.as_raw_fd());
+                // SAFETY: a new mapping, which nobody uses.
+                let at = unsafe { libc::mmap(null_mut(), 4096, read, libc::MAP_SHARED, fd, 0) };
+                assert!(at != libc::MAP_FAILED, "mmap");
+                more.extend(map.replace(made));
+            }
+            "keep" => {
+                let fd = map.as_ref().expect("a map").as_raw_fd();
+                // SAFETY: integers only.
+                assert_eq!(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }, 0);
+            }
             "dup" => dups.extend(object(&map)),
             "open" => {
                 let (count, pause) = (number(next()), number(next()));
@@ -56,10 +73,15 @@ fn act(words: &[String]) {
                 let path = Path::new(next());
                 map.as_ref().expect("a map").pin(path).expect("a pin");
             }
-            "fork" => {
+            "fork" | "beside" => {
                 let inner = words.by_ref().take_while(|&word| word != "end");
                 let inner: Vec<String> = inner.map(str::to_owned).collect();
-                fork(&inner);
+                let flags = if word == "beside" {
+                    libc::CLONE_FILES
+                } else {
+                    0
+                };
+                fork(flags, &inner);
             }
             "thread" => {
                 std::thread::spawn(|| {
@@ -93,14 +115,15 @@ fn number(word: &str) -> u64 {
         .unwrap_or_else(|_| panic!("{word} is no number"))
 }
 
-fn fork(words: &[String]) {
-    // SAFETY: there is one thread.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "fork");
+fn fork(flags: i32, words: &[String]) {
+    let flags = i64::from(flags | libc::SIGCHLD);
+    // SAFETY: there is one thread, and without a stack of its own the child goes on on a copy of ours.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } as i32;
+    assert!(pid >= 0, "clone");
     if pid == 0 {
         act(words);
         std::process::exit(0);
     }
     // SAFETY: our own child.
-    unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+    unsafe { libc::waitpid(pid, null_mut(), 0) };
 }

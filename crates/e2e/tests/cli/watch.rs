@@ -249,6 +249,25 @@ fn what_a_command_has_open_when_it_ends() {
     let words = ["map", "e2e_before", "exec", "map", "e2e_after"];
     let (_, events, _) = around(&[], &words);
     assert_eq!(open(&events), [name("e2e_after", 1)]);
+    // Kept across exec it is the same file, and still open; the program that goes on has forgotten it.
+    let words = ["map", "e2e_kept", "keep", "exec", "say", "hello"];
+    let (_, events, _) = around(&[], &words);
+    assert_eq!(open(&events), [name("e2e_kept", 1)]);
+    // A mapping of its own is no other holder.
+    let (_, events, _) = around(&[], &["mapped", "e2e_mapped"]);
+    assert_eq!(open(&events), [name("e2e_mapped", 1)]);
+    // Who shares the table of a process that lives on takes nothing with it.
+    let words = [
+        "map",
+        "e2e_shared",
+        "beside",
+        "say",
+        "hello",
+        "end",
+        "close",
+    ];
+    let (_, events, _) = around(&[], &words);
+    assert_eq!(open(&events), []);
     // The main thread is gone before.
     let (_, events, _) = around(&[], &["map", "e2e_thread", "thread"]);
     assert_eq!(open(&events), [name("e2e_thread", 1)]);
@@ -263,6 +282,37 @@ fn what_a_command_has_open_when_it_ends() {
         &["map", "e2e_killed", "kill", "9"],
     );
     assert_eq!(code, Some(128 + 9));
+}
+
+/// What somebody else has is not left open by the command.
+#[test]
+fn what_lives_on_elsewhere() {
+    let Some(s) = scene(here!(), |stage| {
+        let map = bpf::hash("e2e_elsewhere")?;
+        stage.ready(json!({ "map": map.id, "fd": map.fd() }))
+    }) else {
+        return;
+    };
+    // The command gets the very file of a process that goes on.
+    let steal = format!(
+        "import os\nfd = os.pidfd_open({})\nimport ctypes\n\
+         print(ctypes.CDLL(None).syscall(438, fd, {}, 0) > 0)",
+        s.pid,
+        s.number("fd")
+    );
+    let python = std::process::Command::new("python3")
+        .arg("--version")
+        .output();
+    if python.is_err() {
+        // In a test machine; the tests of `ls` take files out of other processes there.
+        assert!(std::env::var_os("LASTREF_VM").is_some());
+        return;
+    }
+    let output = lastref::run(&["watch", "--json", "--", "python3", "-c", &steal]);
+    let events = events(&output);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.lines().any(|line| line == "True"), "{text}");
+    assert_eq!(of(&events, "open-at-exit").len(), 0, "{events:?}");
 }
 
 #[test]

@@ -23,6 +23,7 @@
 
 mod account;
 mod candidates;
+mod census;
 mod chains;
 mod diff;
 mod ends;
@@ -39,6 +40,7 @@ mod users;
 mod walks;
 
 pub use account::{Ledger, Reading, Sight};
+pub use census::Remainders;
 pub use chains::Chains;
 pub use diff::{Keep, diff};
 pub use growth::{Growth, Samples, Wanted};

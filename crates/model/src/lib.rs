@@ -10,6 +10,7 @@
 mod diff;
 mod fold;
 mod holder;
+mod metrics;
 mod object;
 mod reference;
 mod snapshot;
@@ -19,6 +20,7 @@ mod watch;
 pub use diff::{Before, Change, DiffReport, DiffTotals, Growth, GrowthOf};
 pub use fold::fold_paths;
 pub use holder::{Attachment, Container, Holder, IoUring, ObjectRef, Pin, Process, Socket};
+pub use metrics::{Census, Held, Metrics, Tally};
 pub use object::{
     BtfFacts, Detail, Facts, Kind, LinkFacts, MapFacts, MemorySource, Object, ObjectId,
     ParseObjectIdError, ProgFacts, State,

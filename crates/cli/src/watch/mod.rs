@@ -101,6 +101,7 @@ fn options(args: &WatchArgs) -> WatchOptions {
     WatchOptions {
         window: args.window.unwrap_or(usual.window),
         interval: args.interval,
+        ..usual
     }
 }
 

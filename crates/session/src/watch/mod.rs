@@ -5,14 +5,16 @@
 
 mod ahead;
 mod command;
+mod measures;
 
 pub use command::{Followed, StartError};
 
 use crate::{Error, Sweep, Sweeper};
 use ledger::{Growth, Samples};
+use measures::Measures;
 use model::{
-    Ahead, CannotSee, Holder, Leak, LeakEvent, Object, ObjectId, Snapshot, SweepSample, WatchCost,
-    WatchStart, WatchSummary,
+    Ahead, CannotSee, Holder, Leak, LeakEvent, Metrics, Object, ObjectId, Snapshot, SweepSample,
+    WatchCost, WatchStart, WatchSummary,
 };
 use rustc_hash::FxHashSet;
 use rustix::time::{ClockId, clock_gettime};
@@ -25,6 +27,8 @@ pub struct WatchOptions {
     pub window: Duration,
     /// Between two sweeps, where nothing moves.
     pub interval: Duration,
+    /// Keep what [`Watch::metrics`] tells.
+    pub metrics: bool,
 }
 
 impl Default for WatchOptions {
@@ -34,6 +38,7 @@ impl Default for WatchOptions {
             // (forcegcperiod in runtime/proc.go), which releases what nobody closed.
             window: Duration::from_secs(150),
             interval: Duration::from_secs(1),
+            metrics: false,
         }
     }
 }
@@ -58,6 +63,8 @@ pub struct Watch {
     first: FxHashSet<ObjectId>,
     /// What the first sweep could not see. Numbers in it may change.
     blind: FxHashSet<String>,
+    kernel: String,
+    measures: Option<Measures>,
 }
 
 /// Of a processor's time, sweeps take at most this.
@@ -78,6 +85,12 @@ impl Watch {
         let sample = samples.take(0.0, first.ledger.objects(), &*keep);
         let mut growth = Growth::new(options.window.as_secs_f64());
         growth.observe(&sample);
+        let mut measures = options.metrics.then(Measures::default);
+        if let Some(measures) = &mut measures {
+            let objects = first.ledger.objects();
+            measures.note(0.0, objects, &growth, sweeper.proc(), false);
+            measures.seconds = first.snapshot.seconds;
+        }
         let start = WatchStart {
             schema: WatchStart::SCHEMA.into(),
             t: 0.0,
@@ -105,6 +118,8 @@ impl Watch {
                 .iter()
                 .map(|c| c.what.clone())
                 .collect(),
+            kernel: start.kernel.clone(),
+            measures,
             cannot_see: first.snapshot.cannot_see,
         };
         Ok((watch, start, sample))
@@ -135,6 +150,11 @@ impl Watch {
         let mut sample = self.samples.take(t, objects, &*self.keep);
         let mut changed = self.growth.observe(&sample);
         self.look_ahead(&mut changed, objects);
+        if let Some(measures) = &mut self.measures {
+            let (growth, proc) = (&self.growth, self.sweeper.proc());
+            measures.note(t, objects, growth, proc, !changed.is_empty());
+            measures.seconds = sweep.snapshot.seconds;
+        }
         let ahead = changed.iter().filter(|event| !event.exhausts.is_empty());
         let ahead = ahead.map(|event| Ahead {
             id: event.id.clone(),
@@ -173,6 +193,27 @@ impl Watch {
     /// How each series that was told of stands.
     pub fn standing(&self) -> Vec<LeakEvent> {
         self.growth.standing(self.elapsed())
+    }
+
+    /// All numbers after the last sweep, if they were asked for. `version`: lastref's own.
+    pub fn metrics<'a>(&'a self, version: &'a str) -> Option<Metrics<'a>> {
+        let measures = self.measures.as_ref()?;
+        let t = self.elapsed();
+        Some(Metrics {
+            version,
+            kernel: &self.kernel,
+            census: &measures.census,
+            series: self.growth.series().collect(),
+            told: self.standing(),
+            exhaustion: measures.exhaustion(t),
+            created: self.growth.created(),
+            sweeps: self.growth.sweeps(),
+            sweep_seconds: measures.seconds,
+            swept_at: measures.at,
+            cpu_seconds: processor_time().as_secs_f64(),
+            resident_bytes: self.sweeper.proc().resident_memory().ok(),
+            cannot_see: self.cannot_see.len() as u64,
+        })
     }
 
     /// The last words.

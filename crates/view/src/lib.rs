@@ -4,8 +4,9 @@
 //! list/  ls:  rows (grouped or not) ──► columns that fit ──► totals and footer
 //! diff/  ls --diff: what grew, the tables of what appeared and vanished, what changed
 //! why/   why: headline, the account as a tree, chains, how to let it go
-//! watch   watch: a line, wrapped, for each event
+//! watch  watch: a line, wrapped, for each event
 //!             └── all write through Screen: it alone knows width and colour
+//! metrics/  watch --metrics: `OpenMetrics` text, which is for machines
 //! ```
 //!
 //! Three promises hold for every screen, whatever the names in the report are:
@@ -22,6 +23,7 @@ mod diff;
 mod footer;
 mod held_by;
 mod list;
+mod metrics;
 mod screen;
 mod shell;
 mod text;
@@ -33,6 +35,7 @@ mod wrapped;
 
 pub use diff::diff;
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
+pub use metrics::{METRICS_TYPE, metrics};
 pub use watch::watch;
 pub use why::why;
 pub use wrapped::Wrapped;

@@ -1,7 +1,8 @@
 //! The command line.
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Who still holds your eBPF objects, why, and how to make them let go.
@@ -196,14 +197,27 @@ pub struct WatchArgs {
     /// Also write what each sweep finds into this file
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
+    /// Serve numbers for Prometheus at http://ADDRESS:PORT/metrics (:PORT is all addresses), or write
+    /// them into a file (with a / in its name, or ending in .prom) after each sweep
+    #[arg(long, value_name = "ADDRESS:PORT|FILE", value_parser = parse_target)]
+    pub metrics: Option<Target>,
     /// Tell of a recording instead of this host; - reads standard input
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "duration", "pid", "cgroup", "command"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "metrics", "duration", "pid", "cgroup", "command"])]
     pub from: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
     /// Run this, and follow it and all that it starts until it ends
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["duration", "pid", "cgroup"])]
     pub command: Vec<std::ffi::OsString>,
+}
+
+/// Where metrics go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// These addresses, the first that the host has.
+    Address(Vec<SocketAddr>),
+    /// This file.
+    File(PathBuf),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -371,6 +385,28 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|e| e.to_string())
 }
 
+/// `127.0.0.1:9435`, `[::1]:9435`, `:9435`; what has a `/` or ends in `.prom` is a file. No name of a
+/// host: looking one up would ask somebody else where to listen.
+fn parse_target(text: &str) -> Result<Target, String> {
+    if text.contains('/') || Path::new(text).extension().is_some_and(|e| e == "prom") {
+        return Ok(Target::File(text.into()));
+    }
+    if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse().ok()) {
+        // The first takes IPv4, too, on a host that has both.
+        let all: [SocketAddr; 2] = [
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+        ];
+        return Ok(Target::Address(all.into()));
+    }
+    let address = text.parse();
+    address.map(|address| Target::Address(vec![address])).map_err(|_| {
+        "expected an address with a port (127.0.0.1:9435, [::1]:9435, :9435 for all), or a file with \
+         a / in its name or ending in .prom"
+            .into()
+    })
+}
+
 /// A duration that is not nothing.
 fn parse_pause(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
@@ -387,6 +423,31 @@ mod tests {
     fn the_command_line_is_well_formed() {
         use clap::CommandFactory as _;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn metrics_go_to_an_address_or_a_file() {
+        let address = |text: &str| match parse_target(text) {
+            Ok(Target::Address(all)) => all.iter().map(ToString::to_string).collect(),
+            other => vec![format!("{other:?}")],
+        };
+        assert_eq!(address("127.0.0.1:9435"), ["127.0.0.1:9435"]);
+        assert_eq!(address("[::1]:0"), ["[::1]:0"]);
+        assert_eq!(address(":9435"), ["[::]:9435", "0.0.0.0:9435"]);
+        for file in ["/a/b", "./9435", "a.prom", ":9.prom"] {
+            assert_eq!(parse_target(file), Ok(Target::File(file.into())));
+        }
+        for bad in [
+            "",
+            "metrics",
+            "9435",
+            ":",
+            ":70000",
+            "::1:9435",
+            "localhost:9435",
+        ] {
+            assert!(parse_target(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     let mut command = Command::new(program);
     command.args(rest);
     let sweeper = Sweeper::new()?;
+    // What is wrong with a file or an address is said before anything is run.
     let mut told = Told {
         out: Lines::new(args, true)?,
         open: 0,
@@ -36,7 +37,7 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
         Err(error) => return Err(Usage(error.to_string()).into()),
     };
     let partial = !start.cannot_see.is_empty();
-    let began = told.out.begin(start, &sample);
+    let began = told.out.begin(start, &sample, followed.watch());
     told.note(began);
 
     let status = follow(&mut followed, &mut signals, &mut told)?;
@@ -58,6 +59,8 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
             for event in &events {
                 told.tell(event);
             }
+            let measured = told.out.measure(followed.watch());
+            told.note(measured);
         }
         Err(error) => told.note(Err(error.into())),
     }
@@ -161,6 +164,8 @@ fn follow(
                     Ok(None) => {}
                     Err(error) => told.note(Err(error.into())),
                 }
+                let measured = told.out.measure(followed.watch());
+                told.note(measured);
                 next = Instant::now() + followed.pause();
             }
         }

@@ -1,12 +1,14 @@
 //! `lastref watch`
 
 mod command;
+mod metrics;
 mod signals;
 
 use crate::args::{WatchArgs, WatchFailOn};
 use crate::exit::{Answer, Usage};
 use crate::{filter, from, output};
 use anyhow::Context as _;
+use metrics::Metrics;
 use model::{Holder, SweepSample, WatchEvent, WatchStart, WatchSummary};
 use session::{Keep, Replay, Sweeper, Watch, WatchOptions};
 use signals::{Signals, Woken};
@@ -39,12 +41,12 @@ pub fn run(args: &WatchArgs) -> anyhow::Result<Answer> {
     {
         return Err(Usage(error.to_string()).into());
     }
+    let mut out = Lines::new(args, false)?;
     let mut signals = Signals::hold()?;
     let begun = Instant::now();
     let (mut watch, start, sample) = Watch::begin(sweeper, options(args), keep(args))?;
     let mut partial = !start.cannot_see.is_empty();
-    let mut out = Lines::new(args, false)?;
-    out.begin(start, &sample)?;
+    out.begin(start, &sample, &watch)?;
     let end = args
         .duration
         .and_then(|duration| begun.checked_add(duration));
@@ -101,7 +103,7 @@ fn options(args: &WatchArgs) -> WatchOptions {
     WatchOptions {
         window: args.window.unwrap_or(usual.window),
         interval: args.interval,
-        ..usual
+        metrics: args.metrics.is_some(),
     }
 }
 
@@ -137,6 +139,7 @@ struct Lines {
     closed: bool,
     /// What is recorded goes here, by this name.
     record: Option<(File, String)>,
+    metrics: Option<Metrics>,
 }
 
 impl Lines {
@@ -151,12 +154,19 @@ impl Lines {
             aside,
             closed: false,
             record: record.transpose()?,
+            metrics: args.metrics.as_ref().map(Metrics::open).transpose()?,
         })
     }
 
-    fn begin(&mut self, start: WatchStart, first: &SweepSample) -> anyhow::Result<()> {
+    fn begin(
+        &mut self,
+        start: WatchStart,
+        first: &SweepSample,
+        watch: &Watch,
+    ) -> anyhow::Result<()> {
         self.record(|| record::first_line(&start))?;
         self.record(|| record::sweep_line(first))?;
+        self.measure(watch)?;
         self.write(&WatchEvent::Start(Box::new(start)))
     }
 
@@ -172,6 +182,14 @@ impl Lines {
             written.with_context(|| format!("{name} cannot be written"))?;
         }
         Ok(())
+    }
+
+    /// The numbers after a sweep.
+    fn measure(&mut self, watch: &Watch) -> anyhow::Result<()> {
+        match &mut self.metrics {
+            Some(metrics) => metrics.publish(watch),
+            None => Ok(()),
+        }
     }
 
     fn write(&mut self, event: &WatchEvent) -> anyhow::Result<()> {
@@ -199,12 +217,12 @@ impl Lines {
     /// A sweep, and what has changed with it.
     fn leaks(&mut self, watch: &mut Watch) -> anyhow::Result<()> {
         let Some((sample, events)) = watch.look()? else {
-            return Ok(());
+            return self.measure(watch);
         };
         self.record(|| record::sweep_line(&sample))?;
         for event in events {
             self.write(&WatchEvent::Leak(Box::new(event)))?;
         }
-        Ok(())
+        self.measure(watch)
     }
 }

@@ -7,6 +7,7 @@ mod hostile;
 mod lab;
 mod lab_programs;
 mod lacking;
+mod metrics;
 mod naming;
 mod offline;
 mod offline_files;

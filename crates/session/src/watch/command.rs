@@ -110,6 +110,11 @@ impl Followed {
         self.tree.readiness()
     }
 
+    /// The sweeps meanwhile.
+    pub fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
     /// How long to wait before the next sweep.
     pub fn pause(&self) -> std::time::Duration {
         self.watch.pause()

@@ -1,6 +1,6 @@
 # What people and machines run. Everything else is cargo and `cargo xtask --help`.
 
-.PHONY: all deps build demo test test-kernels test-all test-lab score lint fuzz bench bench-smoke clean
+.PHONY: all deps build demo test test-kernels test-all test-lab test-metrics score lint fuzz bench bench-smoke clean
 all: build
 
 # What is missing of compilers, libraries and QEMU; silent if nothing is.
@@ -25,11 +25,15 @@ test-kernels: deps
 	cargo xtask self-test --kernel 6.12
 	cargo xtask test-kernels --reuse
 
-test-all: test lint test-kernels test-lab fuzz bench-smoke
+test-all: test lint test-kernels test-lab test-metrics fuzz bench-smoke
 
 # The truth of every scenario of the lab with every version of its library; make test takes twelve.
 test-lab: deps
 	LASTREF_LAB_TRUTH=all cargo test -p lastref-lab --test truth
+
+# What is in deploy/: promtool, and a real Prometheus that scrapes a watch. Needs root.
+test-metrics: build
+	@scripts/test-metrics.sh
 
 # What lastref says of every scenario, against what is true of it. Needs root.
 score: build

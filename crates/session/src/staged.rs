@@ -68,6 +68,15 @@ impl Staged {
         self.cut_walks().next().is_some() || self.tc_is_cut()
     }
 
+    /// Walks that were wanted and did not show all.
+    pub fn incomplete(&self) -> FxHashSet<&'static str> {
+        let failed = self.failed.keys().copied();
+        let walks = failed.chain(self.cut_walks()).map(Walk::name);
+        walks
+            .chain(self.tc_is_cut().then_some("tc filters"))
+            .collect()
+    }
+
     fn tc_is_cut(&self) -> bool {
         self.tc.as_ref().is_some_and(AllTc::is_cut)
     }

@@ -36,6 +36,8 @@ pub struct Sweep {
     pub(crate) pinned: FxHashMap<((u32, u32), u64), ObjectId>,
     /// Why the walk over pins could not be made in full.
     pub(crate) pins_unseen: Option<String>,
+    /// Walks that were wanted and did not show all: holders that they find are missing.
+    pub(crate) incomplete: FxHashSet<&'static str>,
 }
 
 impl Sweeper {
@@ -181,6 +183,7 @@ impl Sweeper {
         Ok(Sweep {
             snapshot,
             ledger,
+            incomplete: staged.incomplete(),
             pinned: pinned.unwrap_or_default(),
             pins_unseen: staged.failed.remove(&Walk::Pins),
         })

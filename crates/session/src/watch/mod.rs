@@ -61,8 +61,8 @@ pub struct Watch {
     cannot_see: Vec<CannotSee>,
     /// Objects that the first sweep found.
     first: FxHashSet<ObjectId>,
-    /// What the first sweep could not see. Numbers in it may change.
-    blind: FxHashSet<String>,
+    /// Walks that showed not all in the first sweep either.
+    incomplete: FxHashSet<&'static str>,
     kernel: String,
     measures: Option<Measures>,
 }
@@ -112,12 +112,7 @@ impl Watch {
             before,
             last_took: Duration::ZERO,
             first: ids(first.ledger.objects()),
-            blind: first
-                .snapshot
-                .cannot_see
-                .iter()
-                .map(|c| c.what.clone())
-                .collect(),
+            incomplete: first.incomplete,
             kernel: start.kernel.clone(),
             measures,
             cannot_see: first.snapshot.cannot_see,
@@ -131,8 +126,7 @@ impl Watch {
         let loading = self.sweeper.loading();
         let before = processor_time();
         let sweep = self.sweeper.look()?;
-        let blind = |what: &CannotSee| !self.blind.contains(&what.what);
-        let sees_less = sweep.snapshot.cannot_see.iter().any(blind);
+        let sees_less = !sweep.incomplete.is_subset(&self.incomplete);
         let found = (!sees_less).then(|| self.compare(&sweep));
         self.note(sweep.snapshot);
         let loaded = self.sweeper.loading().saturating_sub(loading);

@@ -1,5 +1,6 @@
 //! `lastref watch`: what grows, and what a command leaves open or behind.
 
+use e2e::confine::{CAP_BPF, CAP_PERFMON, as_nobody};
 use e2e::files::Folder;
 use e2e::{bpf, here, lastref, scene};
 use serde_json::{Value, json};
@@ -142,6 +143,42 @@ fn a_leak_is_suspected_then_certain_and_the_same_when_replayed() {
         let file = folder.write(name, bytes);
         crate::refused(&lastref::run(&["watch", "--from", &file]), 2, &[words]);
     }
+}
+
+/// With the least that it needs it sees less of who it is, and as much of what grows.
+#[test]
+fn with_little_privilege() {
+    let Some(s) = leaking() else {
+        return;
+    };
+    let pid = s.pid.to_string();
+    let time = lastref::calm() * 10 + Duration::from_secs(3);
+    let time = format!("{}ms", time.as_millis());
+    let arguments = [
+        "watch",
+        "--json",
+        "--pid",
+        &pid,
+        "--interval",
+        "200ms",
+        "--for",
+        &time,
+    ];
+    let output = as_nobody(&[CAP_BPF, CAP_PERFMON], &arguments).output();
+    let output = output.expect("it starts");
+    assert_eq!(output.status.code(), Some(0), "{}", crate::errors(&output));
+    let events = events(&output);
+    assert_eq!(of(&events, "leak").len(), 1, "{events:?}");
+    let blind = events[0]["cannot_see"].as_array().expect("a list");
+    assert!(!blind.is_empty());
+    let output = as_nobody(&[], &["watch", "--for", "1s"]).output();
+    let output = output.expect("it starts");
+    assert_eq!(output.status.code(), Some(3), "{}", crate::errors(&output));
+    assert!(
+        crate::errors(&output).contains("CAP_BPF"),
+        "{}",
+        crate::errors(&output)
+    );
 }
 
 #[test]

@@ -3,30 +3,29 @@
 //! - `lastref ls` with and without one holder of every kind ([`kinds`]);
 //! - what each walk costs that runs on demand only ([`walks`]);
 //! - which of these ran, for each kind of holder, and where nothing is left to explain;
-//! - `lastref ls` with 10,000 maps in 5,000 processes, and a million descriptors ([`crowd`]).
+//! - `lastref ls` with 10,000 maps in 5,000 processes, and a million descriptors ([`bench_sweep::crowd`]).
 //!
 //! `LASTREF_BIN` names the built program. Nothing stays behind.
 
-mod crowd;
 mod kinds;
 mod look;
 mod results;
 mod table;
 mod walks;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use bench_sweep::bare::Bare;
 use bench_sweep::btf;
+use bench_sweep::crowd::{self, Crowd, Size};
 use bench_sweep::host::{self, Host};
+use bench_sweep::results::write;
 use clap::{Parser, Subcommand};
-use crowd::{Crowd, Size};
 use e2e::scene::Child;
 use kinds::{KINDS, Kind};
 use look::{Lastref, Look};
 use results::{Asked, Large, Results, Scene};
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use walks::Costs;
 
 #[derive(Parser)]
@@ -149,7 +148,8 @@ fn measure_all(arguments: &Arguments) -> Result<()> {
     let table = table::markdown(&results);
     println!("{table}");
     if let Some(folder) = &arguments.out {
-        write(folder, &results, &table)?;
+        let name = format!("holders-{}-{}", results.date, results.host.kernel);
+        write(folder, &name, &results, &table)?;
     }
     Ok(())
 }
@@ -274,16 +274,4 @@ fn large(lastref: &Lastref, plan: &Plan, name: &'static str, sizes: &[Size]) -> 
         large.json.push(lastref.run(&["ls", "--json"])?);
     }
     Ok(large)
-}
-
-fn write(folder: &Path, results: &Results, table: &str) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let stem = format!("holders-{}-{}", results.date, results.host.kernel);
-    let json = serde_json::to_string(results)?.replace("},{", "},\n{");
-    for (ending, text) in [("json", json + "\n"), ("md", table.to_owned())] {
-        let path = folder.join(format!("{stem}.{ending}"));
-        fs::write(&path, text).with_context(|| path.display().to_string())?;
-        eprintln!("written: {}", path.display());
-    }
-    Ok(())
 }

@@ -1,9 +1,9 @@
 //! The raw results, as they are written.
 
-use crate::crowd::Size;
 use crate::look::{Lastref, Look};
 use crate::walks::Costs;
 use anyhow::Result;
+use bench_sweep::crowd::Size;
 use bench_sweep::host::Host;
 use bench_sweep::measure::Cost;
 use serde::Serialize;

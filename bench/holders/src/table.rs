@@ -1,7 +1,7 @@
 //! The tables for people.
 
-use crate::crowd::Size;
 use crate::results::{Large, Results};
+use bench_sweep::crowd::Size;
 use bench_sweep::measure::Cost;
 use bench_sweep::results::Of;
 use bench_sweep::table::{known, load, machine, ms, programs, short, thousands};

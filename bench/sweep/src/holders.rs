@@ -1,16 +1,13 @@
 //! Processes that hold the extra descriptors. One process may not open as many as
 //! the benchmark needs (`RLIMIT_NOFILE`), so they are spread.
-//!
-//! A holder ends when it is killed, when its parent dies however that happens
-//! (`PR_SET_PDEATHSIG`), or when its standard input closes.
 
 use crate::bpf;
-use anyhow::{Context as _, Result, bail};
-use rustix::process::{Resource, Rlimit, Signal};
+use crate::part::{self, Part};
+use anyhow::{Context as _, Result};
+use rustix::process::Resource;
 use std::fmt::Write as _;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::os::fd::{IntoRawFd as _, OwnedFd};
-use std::process::{Child, Command, Stdio};
 
 /// Maps that the extra descriptors refer to, in turn.
 const MAPS: usize = 10;
@@ -40,7 +37,7 @@ impl Maps {
 
 /// Running holders. Dropping them ends them.
 pub struct Holders {
-    children: Vec<Child>,
+    _parts: Vec<Part>,
 }
 
 /// How many processes `most` descriptors need.
@@ -55,61 +52,27 @@ pub fn processes_for(most: u64) -> u64 {
 impl Holders {
     /// `processes` processes that hold `descriptors` between them, each a file of its own.
     pub fn start(maps: &Maps, processes: u64, descriptors: u64) -> Result<Self> {
-        let program = std::env::current_exe().context("where is this program?")?;
         let ids = maps.ids.iter().fold(String::new(), |mut list, id| {
             let _ = write!(list, "{id},");
             list
         });
-        let parent = std::process::id().to_string();
-        let mut holders = Self {
-            children: Vec::new(),
-        };
+        let mut parts = Vec::new();
         for i in 0..processes {
             let count = descriptors / processes + u64::from(i < descriptors % processes);
-            let child = Command::new(&program)
-                .args(["hold", &parent, &count.to_string(), &ids])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .context("a holder does not start")?;
-            holders.children.push(child);
+            parts.push(Part::start("hold", &[count.to_string(), ids.clone()])?);
         }
-        for child in &mut holders.children {
-            let mut ready = [0];
-            let stdout = child.stdout.as_mut().context("a pipe was asked for")?;
-            stdout
-                .read_exact(&mut ready)
+        for part in &mut parts {
+            part.ready()
                 .context("a holder could not open its descriptors")?;
         }
-        Ok(holders)
-    }
-}
-
-impl Drop for Holders {
-    fn drop(&mut self) {
-        for child in &mut self.children {
-            let _ = child.kill();
-        }
-        for child in &mut self.children {
-            let _ = child.wait();
-        }
+        Ok(Self { _parts: parts })
     }
 }
 
 /// The holder's own part: opens `count` descriptors on the maps in turn, says so, and waits.
 pub fn hold(parent: u32, count: usize, ids: &str) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if rustix::process::getppid().is_none_or(|p| p.as_raw_pid().cast_unsigned() != parent) {
-        bail!("the benchmark died before its holder could ask to die with it");
-    }
-    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
-    rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: hard,
-            maximum: hard,
-        },
-    )?;
+    part::end_with(parent)?;
+    part::raise_descriptors()?;
     let ids: Vec<u32> = ids
         .split_terminator(',')
         .map(str::parse)
@@ -120,9 +83,6 @@ pub fn hold(parent: u32, count: usize, ids: &str) -> Result<()> {
             .with_context(|| format!("BPF_MAP_GET_FD_BY_ID {id}"))?
             .into_raw_fd();
     }
-    io::stdout().write_all(b".")?;
-    io::stdout().flush()?;
-    // Ends with the pipe, too.
-    io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    part::say_ready()?;
+    part::wait_for_end()
 }

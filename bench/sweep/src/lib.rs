@@ -4,9 +4,11 @@
 pub mod bare;
 pub mod bpf;
 pub mod btf;
+pub mod crowd;
 pub mod holders;
 pub mod host;
 pub mod measure;
+pub mod part;
 pub mod peers;
 pub mod results;
 pub mod table;

@@ -8,11 +8,10 @@ use anyhow::{Context as _, Result};
 use bench_sweep::holders::{self, Holders, Maps};
 use bench_sweep::host::{self, Host};
 use bench_sweep::peers::{Peer, Runner};
-use bench_sweep::results::{FirstByte, Results, Sample, Span};
+use bench_sweep::results::{FirstByte, Results, Sample, Span, write};
 use bench_sweep::{btf, measure, table, verifier, walk};
 use clap::{Parser, Subcommand};
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -145,7 +144,8 @@ fn measure_all(arguments: &Arguments) -> Result<()> {
     let table = table::markdown(&results, plan.points, plan.span);
     println!("{table}");
     if let Some(folder) = &arguments.out {
-        write(folder, &results, &table)?;
+        let name = format!("{}-{}", results.date, results.host.kernel);
+        write(folder, &name, &results, &table)?;
     }
     Ok(())
 }
@@ -243,18 +243,4 @@ fn btf_id(function: &str) -> Result<u32> {
     text.trim()
         .parse()
         .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-fn write(folder: &Path, results: &Results, table: &str) -> Result<()> {
-    fs::create_dir_all(folder)?;
-    let stem = format!("{}-{}", results.date, results.host.kernel);
-    let json = serde_json::to_string(results)?;
-    // One sample a line: a change is then seen as one.
-    let json = json.replace("},{", "},\n{");
-    for (ending, text) in [("json", json + "\n"), ("md", table.to_owned())] {
-        let path = folder.join(format!("{stem}.{ending}"));
-        fs::write(&path, text).with_context(|| path.display().to_string())?;
-        eprintln!("written: {}", path.display());
-    }
-    Ok(())
 }

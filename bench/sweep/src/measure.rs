@@ -1,6 +1,7 @@
 //! What one run costs: wall time, processor time, memory.
 
 use anyhow::{Context as _, Result, bail};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::io::Read as _;
 use std::mem::zeroed;
@@ -25,7 +26,16 @@ pub fn elapsed(begun: Instant) -> u64 {
 
 /// Processor time of this thread, in nanoseconds.
 pub fn thread_cpu() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    clock(ClockId::ThreadCPUTime)
+}
+
+/// Monotonic time in nanoseconds: the same for all processes.
+pub fn monotonic() -> u64 {
+    clock(ClockId::Monotonic)
+}
+
+fn clock(which: ClockId) -> u64 {
+    let time = clock_gettime(which);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 

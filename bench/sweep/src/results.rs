@@ -4,7 +4,24 @@ use crate::host::Host;
 use crate::measure::Cost;
 use crate::peers::{OwnWords, Peer};
 use crate::verifier::Program;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
+use std::fs;
+use std::path::Path;
+
+/// Writes `NAME.json` and `NAME.md`.
+pub fn write(folder: &Path, name: &str, results: &impl Serialize, table: &str) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let json = serde_json::to_string(results)?;
+    // One sample a line: a change is then seen as one.
+    let json = json.replace("},{", "},\n{");
+    for (ending, text) in [("json", json + "\n"), ("md", table.to_owned())] {
+        let path = folder.join(format!("{name}.{ending}"));
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        eprintln!("written: {}", path.display());
+    }
+    Ok(())
+}
 
 /// One run of one peer.
 #[derive(Debug, Clone, Serialize)]

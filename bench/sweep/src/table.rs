@@ -8,7 +8,8 @@ use std::fmt::Write as _;
 
 /// A goal: at most or at least this.
 #[derive(Clone, Copy)]
-enum Goal {
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Goal {
     AtMost(f64),
     AtLeast(f64),
     Below(f64),
@@ -30,7 +31,22 @@ impl Goal {
             Self::Below(goal) => format!("< {goal}{unit}"),
         }
     }
+
+    /// A line of the table that begins with [`GOALS`].
+    pub fn row(self, figure: &str, unit: &str, measured: Option<f64>, digits: usize) -> String {
+        let (value, met) = match measured {
+            Some(m) => (
+                format!("{m:.digits$}{unit}"),
+                if self.met(m) { "yes" } else { "**no**" },
+            ),
+            None => ("not measured".into(), "**no**"),
+        };
+        format!("| {figure} | {} | {value} | {met} |", self.words(unit))
+    }
 }
+
+/// The head of a table of goals.
+pub const GOALS: &str = "| figure | goal | measured | met |\n|---|---|---|---|";
 
 /// The whole table, in Markdown. `span`: the points between which slopes are taken.
 pub fn markdown(results: &Results, points: &[u64], span: Span) -> String {
@@ -81,16 +97,9 @@ fn head(out: &mut String, results: &Results) -> std::fmt::Result {
 
 fn goals(out: &mut String, results: &Results, span: Span) -> std::fmt::Result {
     writeln!(out, "\n## Goals\n")?;
-    writeln!(out, "| figure | goal | measured | met |\n|---|---|---|---|")?;
+    writeln!(out, "{GOALS}")?;
     let mut row = |figure: &str, goal: Goal, unit: &str, measured: Option<f64>, digits: usize| {
-        let (value, met) = match measured {
-            Some(m) => (
-                format!("{m:.digits$}{unit}"),
-                if goal.met(m) { "yes" } else { "**no**" },
-            ),
-            None => ("not measured".into(), "**no**"),
-        };
-        writeln!(out, "| {figure} | {} | {value} | {met} |", goal.words(unit))
+        writeln!(out, "{}", goal.row(figure, unit, measured, digits))
     };
     let ratio = |of, what, above, below| {
         let above = results.slope(of, what, above, span)?;

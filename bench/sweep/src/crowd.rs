@@ -3,12 +3,13 @@
 //! A process of its own forks them, so that they are small. They end with it (`PR_SET_PDEATHSIG`), and
 //! it with its standard input or its parent.
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::{Pid, Resource, Rlimit, Signal};
+use crate::bpf;
+use crate::part::{self, Part, end_with};
+use anyhow::{Context as _, Result, ensure};
+use rustix::process::{Pid, Signal};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
-use std::process::{Child, Command, Stdio};
 
 /// How many, and with what.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
@@ -21,51 +22,26 @@ pub struct Size {
     pub files: u64,
 }
 
-/// Running processes. Dropping it ends them.
-pub struct Crowd(Child);
+/// Running processes. Dropping it ends them: it ends with its pipe, and takes its children along.
+pub struct Crowd {
+    _part: Part,
+}
 
 impl Crowd {
     /// Starts them, and waits until all are there.
     pub fn start(size: Size) -> Result<Self> {
-        let numbers = [
-            std::process::id().into(),
-            size.processes,
-            size.maps,
-            size.files,
-        ];
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg("crowd")
-            .args(numbers.map(|n: u64| n.to_string()))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("the crowd does not start")?;
-        let mut ready = [0];
-        let read = child.stdout.as_mut().map(|out| out.read_exact(&mut ready));
-        let crowd = Self(child);
-        read.context("a pipe was asked for")?
+        let numbers = [size.processes, size.maps, size.files];
+        let mut part = Part::start("crowd", &numbers.map(|n| n.to_string()))?;
+        part.ready()
             .with_context(|| format!("not all of {size:?} got ready"))?;
-        Ok(crowd)
-    }
-}
-
-impl Drop for Crowd {
-    fn drop(&mut self) {
-        // It ends with the pipe, and takes its children along.
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
+        Ok(Self { _part: part })
     }
 }
 
 /// The part of the process that forks.
 pub fn run(parent: u32, size: Size) -> Result<()> {
     end_with(parent)?;
-    let hard = rustix::process::getrlimit(Resource::Nofile).maximum;
-    let limit = Rlimit {
-        current: hard,
-        maximum: hard,
-    };
-    rustix::process::setrlimit(Resource::Nofile, limit)?;
+    part::raise_descriptors()?;
     let null = File::open("/dev/null")?;
     for _ in 0..size.files {
         let _ = null.try_clone().context("/dev/null")?.into_raw_fd();
@@ -93,10 +69,8 @@ pub fn run(parent: u32, size: Size) -> Result<()> {
         all.iter().all(|&b| b == b'.'),
         "a process could not do its part"
     );
-    io::stdout().write_all(b".")?;
-    io::stdout().flush()?;
-    io::stdin().read_to_end(&mut Vec::new())?;
-    Ok(())
+    part::say_ready()?;
+    part::wait_for_end()
 }
 
 struct Children(Vec<Pid>);
@@ -112,19 +86,11 @@ impl Drop for Children {
     }
 }
 
-fn end_with(parent: u32) -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if rustix::process::getppid().is_none_or(|p| p.as_raw_pid().cast_unsigned() != parent) {
-        bail!("the parent died before one could ask to die with it");
-    }
-    Ok(())
-}
-
 /// One of the crowd: makes its maps, says so, and sleeps until it is killed.
 fn stand(parent: u32, maps: u64, mut report: &io::PipeWriter) -> Result<()> {
     end_with(parent)?;
     for i in 0..maps {
-        let map = bench_sweep::bpf::create_array(&format!("crowd_{i}"))?;
+        let map = bpf::create_array(&format!("crowd_{i}"))?;
         let _ = map.into_raw_fd();
     }
     report.write_all(b".")?;

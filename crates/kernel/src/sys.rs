@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::null;
+use std::time::Duration;
 
 /// libbpf answers a descriptor, or a negative errno.
 fn owned(fd: i32) -> io::Result<OwnedFd> {
@@ -24,6 +25,20 @@ fn done(result: i32) -> io::Result<()> {
         return Err(io::Error::from_raw_os_error(-result));
     }
     Ok(())
+}
+
+/// Processor time of this process, all its threads.
+pub fn processor_time() -> Duration {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` lives until the call returns.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) };
+    if failed != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.cast_unsigned(), time.tv_nsec as u32)
 }
 
 /// What an iterator walks over.

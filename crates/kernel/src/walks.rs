@@ -166,6 +166,8 @@ pub struct Walks {
     unknown_carriers: Option<Vec<&'static str>>,
     /// Time spent on loading programs.
     loading: Duration,
+    /// The same, of processors.
+    loading_cpu: Duration,
     /// The kernel has an XDP dispatcher; `None` until that was asked.
     pub(crate) has_dispatcher: Option<bool>,
     /// An iterator over mappings; asked for when it is first wanted.
@@ -220,6 +222,7 @@ impl Walks {
             has_links,
             unknown_carriers: None,
             loading: Duration::ZERO,
+            loading_cpu: Duration::ZERO,
             has_dispatcher: None,
             has_mappings: None,
             links_unseen: None,
@@ -265,6 +268,11 @@ impl Walks {
     /// Time spent so far on loading the programs of costly walks.
     pub fn loading(&self) -> Duration {
         self.loading
+    }
+
+    /// Processor time spent so far on that.
+    pub fn loading_cpu(&self) -> Duration {
+        self.loading_cpu
     }
 
     /// Whether this kernel has an iterator over links (5.19). Else they are opened by their ids.
@@ -375,9 +383,10 @@ impl Walks {
         if let Some(refusal) = &self.staged[group].refused {
             return Err(refusal.error());
         }
-        let begun = Instant::now();
+        let (begun, cpu) = (Instant::now(), sys::processor_time());
         let result = self.load_group(group);
         self.loading += begun.elapsed();
+        self.loading_cpu += sys::processor_time().saturating_sub(cpu);
         result
     }
 

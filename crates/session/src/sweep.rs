@@ -59,9 +59,9 @@ impl Sweeper {
         &mut self.walks
     }
 
-    /// Time spent so far on loading the programs of costly walks.
+    /// Processor time spent so far on loading the programs of costly walks.
     pub(crate) fn loading(&self) -> Duration {
-        self.walks.loading()
+        self.walks.loading_cpu()
     }
 
     /// Counts everything once, or until the accounts settle.

@@ -288,6 +288,20 @@ fn what_a_command_has_open_when_it_ends() {
     let words = ["map", "e2e_parent", "fork", "map", "e2e_child", "end"];
     let (_, events, _) = around(&[], &words);
     assert_eq!(open(&events), [name("e2e_child", 1), name("e2e_parent", 1)]);
+    // What a child has that only forks, and its parent closes later as it should.
+    let words = [
+        "map",
+        "e2e_closed",
+        "fork",
+        "end",
+        "mapped",
+        "e2e_both",
+        "fork",
+        "end",
+        "close",
+    ];
+    let (_, events, _) = around(&[], &words);
+    assert_eq!(open(&events), []);
     // Closed on exec, and gone; what comes after is the same process.
     let words = ["map", "e2e_before", "exec", "map", "e2e_after"];
     let (_, events, _) = around(&[], &words);

@@ -53,7 +53,25 @@ struct table {
 	u32 pid;
 	u32 max;
 	u64 start;
+	bool may_map;
 };
+
+#define MAP_TYPE_ARENA 33 /* v6.9, 317460317a02 "bpf: Introduce bpf_arena." */
+#define FORKED_NO_EXEC 0x40 /* PF_FORKNOEXEC: descriptors and mappings may be those of its parent */
+
+/* Its memory is still there where the hook comes before exit_mm(), since v6.16. */
+static __always_inline bool has_mappings_of_its_own(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, mm) && !(BPF_CORE_READ(task, flags) & FORKED_NO_EXEC);
+}
+
+static __always_inline bool can_be_mapped(struct bpf_map *map)
+{
+	u32 type = BPF_CORE_READ(map, map_type);
+
+	return type == BPF_MAP_TYPE_RINGBUF || type == BPF_MAP_TYPE_USER_RINGBUF ||
+	       type == MAP_TYPE_ARENA || BPF_CORE_READ(map, map_flags) & BPF_F_MMAPABLE;
+}
 
 static __always_inline void put(struct tree_row *r)
 {
@@ -79,6 +97,7 @@ static long descriptor(u32 fd, struct table *table)
 
 		r.id = BPF_CORE_READ(map, id);
 		r.type = BPF_CORE_READ(map, map_type);
+		r.cut = table->may_map && can_be_mapped(map);
 		BPF_CORE_READ_INTO(&r.name, map, name);
 	} else if (r.kind == ROW_PROG_FILE) {
 		struct bpf_prog *prog = object;
@@ -136,6 +155,7 @@ static __always_inline enum ending ending(struct task_struct *task, struct table
 		/* Of threads that end together each sees this; the one that took the process out goes on. */
 		return GOES_ON;
 	}
+	table->may_map = has_mappings_of_its_own(task);
 	table->pid = pid_in_our_namespace(task->group_leader);
 	table->start = BPF_CORE_READ(task, group_leader, start_boottime);
 	if (files && users <= BPF_CORE_READ(task, signal, nr_threads)) {
@@ -153,7 +173,9 @@ static __always_inline void ended(struct task_struct *task, struct table *table,
 	r.kind = TREE_ENDED;
 	r.pid = table->pid;
 	r.start = table->start;
-	r.cut = table->max > read;
+	r.cut = table->max > read ? TREE_CUT : 0;
+	if (BPF_CORE_READ(task, flags) & FORKED_NO_EXEC)
+		r.cut |= TREE_FORKED;
 	BPF_CORE_READ_INTO(&r.name, task, group_leader, comm);
 	put(&r);
 }

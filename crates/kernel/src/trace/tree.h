@@ -7,6 +7,8 @@
 
 /* `kind` of the row that follows all others of a process: its descriptors are `n`. */
 #define TREE_ENDED 0
+#define TREE_CUT 1    /* the table was longer than could be read */
+#define TREE_FORKED 2 /* it never called exec: what it has may be its parent's */
 
 /* A descriptor that stood in the table of a process when it ended; `kind` is a row_kind. */
 struct tree_row {
@@ -18,7 +20,8 @@ struct tree_row {
 	u64 refs;  /* of the file, all of them */
 	u64 start; /* of the process, in ns since boot */
 	u32 type;  /* of the object, in the kernel's numbers of its kind */
-	u32 cut;   /* TREE_ENDED: the table was longer than could be read */
+	u32 cut;   /* TREE_ENDED: TREE_CUT, TREE_FORKED; else: mappings of the process itself may be among
+		    * the references */
 	char name[BPF_OBJ_NAME_LEN]; /* of the object; TREE_ENDED: of the process */
 };
 

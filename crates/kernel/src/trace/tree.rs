@@ -45,6 +45,8 @@ pub struct Ended {
     pub open: Vec<Open>,
     /// Its table was longer than could be read.
     pub cut: bool,
+    /// It never called exec: its parent may have what it has.
+    pub forked: bool,
 }
 
 /// A file that was open.
@@ -52,10 +54,11 @@ pub struct Ended {
 pub struct Open {
     /// Which: as long as something has it, no other has this address.
     pub file: Addr,
-    /// All its references were these descriptors: nothing has it any more. Else something has, or had
-    /// at that moment: another process, a mapping (since 6.16 a process's own end after this), a message
-    /// in flight, somebody who just looks.
-    pub last: bool,
+    /// All its references at that moment: these descriptors, and those of other processes, mappings,
+    /// messages in flight, somebody who just looks.
+    pub refs: u64,
+    /// Mappings of the process itself may be among them (since 6.16 they end after this).
+    pub may_be_mapped: bool,
     /// Map, program, link or BTF.
     pub kind: Kind,
     /// Of the object.
@@ -170,6 +173,7 @@ impl Tree {
             comm: vec![],
             open: files_of(&rows),
             cut: true,
+            forked: true,
         });
         ended.collect()
     }
@@ -189,7 +193,8 @@ impl Tree {
                     start: row.start,
                     comm: text(&row),
                     open: files_of(&rows),
-                    cut: row.cut != 0,
+                    cut: row.cut & CUT != 0,
+                    forked: row.cut & FORKED != 0,
                 });
             } else {
                 self.pending.entry(key).or_default().push(row);
@@ -204,8 +209,10 @@ impl Tree {
     }
 }
 
-/// `TREE_ENDED` in tree.h.
+/// `TREE_ENDED` in tree.h, `TREE_CUT`, `TREE_FORKED`.
 const ENDED: u32 = 0;
+const CUT: u32 = 1;
+const FORKED: u32 = 2;
 
 fn load(exit: &str) -> libbpf_rs::Result<TreeSkel<'static>> {
     // Lives as long as the process, which makes one.
@@ -267,7 +274,8 @@ fn files_of(rows: &[tree_row]) -> Vec<Open> {
         };
         Some(Open {
             file: Addr(file),
-            last: row.refs <= rows.len() as u64,
+            refs: row.refs,
+            may_be_mapped: row.cut != 0,
             kind,
             id: row.id,
             type_name: word(row.r#type),

@@ -28,7 +28,8 @@ pub struct Followed {
     /// The processes that live, as the hooks know them.
     pids: Rc<RefCell<FxHashSet<u32>>>,
     before: Rc<FxHashSet<ObjectId>>,
-    /// Files that were open at an exit, and that something else had too at that moment.
+    /// Files that were open at an exit, and that something else had too at that moment, with who ended
+    /// last.
     doubtful: FxHashMap<(Addr, ObjectId), (Process, Open)>,
     /// Exits of which not all is known.
     cut: u64,
@@ -145,6 +146,7 @@ impl Followed {
     fn note(&mut self, ended: Vec<Ended>) -> Vec<OpenAtExit> {
         let t = self.watch.elapsed();
         let mut events = Vec::new();
+        let mut together: FxHashMap<(Addr, ObjectId), u64> = FxHashMap::default();
         for ended in ended {
             self.cut += u64::from(ended.cut);
             let process = process(&ended);
@@ -154,9 +156,13 @@ impl Followed {
                     kind: file.kind,
                     id: file.id,
                 };
-                // Whoever ends last has it last.
                 self.doubtful.remove(&(file.file, id));
-                if file.last {
+                // Processes that end together each see what the other has. A child that only forked
+                // may see what its parent closes later, as it should.
+                let seen = together.entry((file.file, id)).or_insert(0_u64);
+                *seen += file.fds.len() as u64;
+                let all_seen = file.refs <= *seen && !ended.forked;
+                if all_seen || file.refs <= file.fds.len() as u64 {
                     open.push(file);
                 } else if self.doubtful.len() < DOUBTFUL {
                     self.doubtful
@@ -203,8 +209,8 @@ impl Followed {
         Ok((sample, open.chain(leaks).chain(left).collect()))
     }
 
-    /// A file that something else had too, when its process ended, was open to the last if nothing has
-    /// one on that object any more.
+    /// A file that its process may have mapped, too, was open to the last if nothing has one on that
+    /// object any more. Others may have been closed by whoever had them, as they should.
     fn settle(&mut self, objects: &[Object], t: f64) -> Vec<OpenAtExit> {
         let lives = |object: &Object| {
             let mut references = object.facts.references.iter();
@@ -214,7 +220,7 @@ impl Followed {
         let there: FxHashSet<ObjectId> = there.filter_map(|o| o.facts.object_id()).collect();
         let mut ended: BTreeMap<(u32, Option<u64>), (Process, Vec<Open>)> = BTreeMap::new();
         for ((_, id), (process, open)) in self.doubtful.drain() {
-            if !there.contains(&id) {
+            if open.may_be_mapped && !there.contains(&id) {
                 let key = (process.pid, process.start_ticks);
                 let of_process = ended.entry(key).or_insert((process, Vec::new()));
                 of_process.1.push(open);

@@ -10,6 +10,7 @@ mod measures;
 pub use command::{Followed, StartError};
 
 use crate::{Error, Sweep, Sweeper};
+use kernel::sys::processor_time;
 use ledger::{Growth, Samples};
 use measures::Measures;
 use model::{
@@ -17,7 +18,6 @@ use model::{
     WatchCost, WatchStart, WatchSummary,
 };
 use rustc_hash::FxHashSet;
-use rustix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// How a watch shall look.
@@ -278,13 +278,4 @@ impl Replay {
 fn ids(objects: &[Object]) -> FxHashSet<ObjectId> {
     let ids = objects.iter().filter_map(|o| o.facts.object_id());
     ids.collect()
-}
-
-/// Of this process, all its threads.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.try_into().unwrap_or_default(),
-        time.tv_nsec.try_into().unwrap_or_default(),
-    )
 }

@@ -246,7 +246,9 @@ fn vary(args: &LabVaryArgs) -> anyhow::Result<Answer> {
         let numbers = [row.steps, row.made, row.open].map(|n| n.to_string());
         let mut cells: Vec<String> = row.values.iter().cloned().chain(numbers).collect();
         cells.push(format!("{:.0}", row.open_per_second()));
-        let stuck = row.stuck.as_ref().map(|error| format!("  stuck: {error}"));
+        // Of many errors that a program joins, one line each, the first says enough.
+        let first = row.stuck.as_ref().and_then(|error| error.lines().next());
+        let stuck = first.map(|error| format!("  stuck: {error}"));
         if !args.json {
             failed = show(&format!("{}{}", line(&cells), stuck.unwrap_or_default())).err();
         }

@@ -187,9 +187,10 @@ pub struct WatchArgs {
     /// Growth through this long is a leak; before, it is suspected (150s)
     #[arg(long, value_name = "DURATION", value_parser = parse_pause)]
     pub window: Option<Duration>,
-    /// Between two sweeps; half of it while something moves
-    #[arg(long, default_value = "1s", value_name = "DURATION", value_parser = parse_pause)]
-    pub interval: Duration,
+    /// Between two sweeps; half of it while something moves. Without it 1s, or more if a sweep takes
+    /// long
+    #[arg(long, value_name = "DURATION", value_parser = parse_pause)]
+    pub interval: Option<Duration>,
     /// Exit with 1 if something grows at the end; of a command, also if a handle was open when a
     /// process of it ended, or if it left objects behind
     #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',')]

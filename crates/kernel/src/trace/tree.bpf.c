@@ -79,15 +79,14 @@ static __always_inline void put(struct tree_row *r)
 		__sync_fetch_and_add(&lost, 1);
 }
 
-static long descriptor(u32 fd, struct table *table)
+/* A function of its own for the verifier: where there is no bpf_loop() it would follow each turn into it. */
+__noinline int put_descriptor(u64 array, u32 fd, u32 pid, u64 start, u32 may_map)
 {
 	struct tree_row r = {};
 	struct file *file = NULL;
 	void *object;
 
-	if (fd >= table->max)
-		return 1;
-	if (bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd) || !file)
+	if (bpf_probe_read_kernel(&file, sizeof(file), (struct file **)array + fd) || !file)
 		return 0;
 	r.kind = kind_of_table((u64)BPF_CORE_READ(file, f_op)) ?:
 		 kind_of_release((u64)BPF_CORE_READ(file, f_op, release));
@@ -97,7 +96,7 @@ static long descriptor(u32 fd, struct table *table)
 
 		r.id = BPF_CORE_READ(map, id);
 		r.type = BPF_CORE_READ(map, map_type);
-		r.cut = table->may_map && can_be_mapped(map);
+		r.cut = may_map && can_be_mapped(map);
 		BPF_CORE_READ_INTO(&r.name, map, name);
 	} else if (r.kind == ROW_PROG_FILE) {
 		struct bpf_prog *prog = object;
@@ -115,15 +114,23 @@ static long descriptor(u32 fd, struct table *table)
 	} else {
 		return 0;
 	}
-	r.pid = table->pid;
+	r.pid = pid;
 	r.fd = fd;
 	r.file = (u64)file;
-	r.start = table->start;
+	r.start = start;
 	if (bpf_core_field_exists(file->f_ref))
 		r.refs = BPF_CORE_READ(file, f_ref.refcnt.counter) + 1;
 	else
 		r.refs = BPF_CORE_READ(file, f_count.counter);
 	put(&r);
+	return 0;
+}
+
+static long descriptor(u32 fd, struct table *table)
+{
+	if (fd >= table->max)
+		return 1;
+	put_descriptor((u64)table->fd, fd, table->pid, table->start, table->may_map);
 	return 0;
 }
 

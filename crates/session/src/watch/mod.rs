@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 pub struct WatchOptions {
     /// Growth through so long is called a leak.
     pub window: Duration,
-    /// Between two sweeps, where nothing moves.
-    pub interval: Duration,
+    /// Between two sweeps, where nothing moves. `None`: a second, and longer where sweeps take long.
+    pub interval: Option<Duration>,
     /// Keep what [`Watch::metrics`] tells.
     pub metrics: bool,
 }
@@ -37,7 +37,7 @@ impl Default for WatchOptions {
             // Longer than the two minutes after which Go forces a collection
             // (forcegcperiod in runtime/proc.go), which releases what nobody closed.
             window: Duration::from_secs(150),
-            interval: Duration::from_secs(1),
+            interval: None,
             metrics: false,
         }
     }
@@ -67,7 +67,9 @@ pub struct Watch {
     measures: Option<Measures>,
 }
 
-/// Of a processor's time, sweeps take at most this.
+/// Between two sweeps, unless something else is asked for.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Of a processor's time, sweeps take at most this, then.
 const SHARE: f64 = 0.01;
 /// No pause is longer, however long a sweep takes.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -168,15 +170,19 @@ impl Watch {
         }
     }
 
-    /// How long to wait before the next sweep: half as long while something moves, and so long
-    /// that sweeps take no more than a hundredth of a processor.
+    /// How long to wait before the next sweep: half as long while something moves, and, unless a pace
+    /// was asked for, so long that sweeps take no more than a hundredth of a processor.
     pub fn pause(&self) -> Duration {
+        let pause = self.options.interval.unwrap_or(INTERVAL);
         let pause = if self.growth.is_moving() {
-            self.options.interval / 2
+            pause / 2
         } else {
-            self.options.interval
+            pause
         };
-        pause.max(self.last_took.div_f64(SHARE).min(LONGEST))
+        match self.options.interval {
+            Some(_) => pause,
+            None => pause.max(self.last_took.div_f64(SHARE).min(LONGEST)),
+        }
     }
 
     /// Seconds since it began.

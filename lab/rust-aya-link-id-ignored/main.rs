@@ -3,35 +3,12 @@
 use aya::maps::{Array, MapData};
 use aya::programs::RawTracePoint;
 use aya::{include_bytes_aligned, Ebpf};
+use labkit::RARE_EVENTS;
 use std::collections::BTreeSet;
 
 type Error = Box<dyn std::error::Error>;
 
 static OBJECT: &[u8] = include_bytes_aligned!("watch.bpf.o");
-
-/// Rare ones: nobody shall notice that they are watched.
-const EVENTS: [&str; 20] = [
-    "mark_victim",
-    "oom_score_adj_update",
-    "wake_reaper",
-    "start_task_reaping",
-    "finish_task_reaping",
-    "skip_task_reaping",
-    "cgroup_setup_root",
-    "cgroup_destroy_root",
-    "cgroup_remount",
-    "cgroup_mkdir",
-    "cgroup_rmdir",
-    "cgroup_release",
-    "cgroup_rename",
-    "cgroup_freeze",
-    "cgroup_unfreeze",
-    "cgroup_attach_task",
-    "cgroup_transfer_tasks",
-    "cgroup_notify_populated",
-    "cgroup_notify_frozen",
-    "itimer_expire",
-];
 
 struct Config {
     events: BTreeSet<&'static str>,
@@ -42,7 +19,7 @@ impl Config {
     /// As it is on the disk by now.
     fn read(version: u32) -> Self {
         Self {
-            events: BTreeSet::from([EVENTS[version as usize % EVENTS.len()]]),
+            events: BTreeSet::from([RARE_EVENTS[version as usize % RARE_EVENTS.len()]]),
             verbose: version % 4 == 3,
         }
     }

@@ -3,6 +3,7 @@
 use aya::programs::links::FdLink;
 use aya::programs::RawTracePoint;
 use aya::{include_bytes_aligned, Ebpf};
+use labkit::RARE_EVENTS;
 use std::collections::VecDeque;
 use std::fs;
 use std::mem;
@@ -14,30 +15,6 @@ static OBJECT: &[u8] = include_bytes_aligned!("guard.bpf.o");
 
 /// How many policies are in force at once.
 const LIMIT: usize = 3;
-
-/// Rare ones: nobody shall notice that they are guarded.
-const EVENTS: [&str; 20] = [
-    "mark_victim",
-    "oom_score_adj_update",
-    "wake_reaper",
-    "start_task_reaping",
-    "finish_task_reaping",
-    "skip_task_reaping",
-    "cgroup_setup_root",
-    "cgroup_destroy_root",
-    "cgroup_remount",
-    "cgroup_mkdir",
-    "cgroup_rmdir",
-    "cgroup_release",
-    "cgroup_rename",
-    "cgroup_freeze",
-    "cgroup_unfreeze",
-    "cgroup_attach_task",
-    "cgroup_transfer_tasks",
-    "cgroup_notify_populated",
-    "cgroup_notify_frozen",
-    "itimer_expire",
-];
 
 /// About one event.
 struct Policy {
@@ -76,7 +53,7 @@ impl Guard {
         self.next += 1;
         let pin = PathBuf::from(format!("/sys/fs/bpf/policy_{}", self.next));
         let program = program(&mut self.ebpf)?;
-        let event = EVENTS[self.next as usize % EVENTS.len()];
+        let event = RARE_EVENTS[self.next as usize % RARE_EVENTS.len()];
         let id = program.attach(event)?; // LEAK links
         let link = labkit::newest_link(program.info()?.id()).ok_or("no link")?;
         let pinned = FdLink::from(program.take_link(id)?).pin(&pin)?;

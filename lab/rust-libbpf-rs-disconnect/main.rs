@@ -1,5 +1,6 @@
 //! Installs audit probes that go on when the installer exits, and takes old ones out.
 
+use labkit::RARE_EVENTS;
 use libbpf_rs::{MapCore, Object, ObjectBuilder, Program, ProgramMut};
 use std::collections::VecDeque;
 use std::fs;
@@ -15,30 +16,6 @@ static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("audit.bpf.o"));
 
 /// How many are installed at once.
 const INSTALLED: usize = 2;
-
-/// Rare ones: nobody shall notice that they are audited.
-const EVENTS: [&str; 20] = [
-    "mark_victim",
-    "oom_score_adj_update",
-    "wake_reaper",
-    "start_task_reaping",
-    "finish_task_reaping",
-    "skip_task_reaping",
-    "cgroup_setup_root",
-    "cgroup_destroy_root",
-    "cgroup_remount",
-    "cgroup_mkdir",
-    "cgroup_rmdir",
-    "cgroup_release",
-    "cgroup_rename",
-    "cgroup_freeze",
-    "cgroup_unfreeze",
-    "cgroup_attach_task",
-    "cgroup_transfer_tasks",
-    "cgroup_notify_populated",
-    "cgroup_notify_frozen",
-    "itimer_expire",
-];
 
 struct Probe {
     pin: PathBuf,
@@ -76,7 +53,7 @@ impl Installer {
     fn install(&mut self) -> Result<(), Error> {
         self.next += 1;
         let pin = PathBuf::from(format!("/sys/fs/bpf/audit_{}", self.next));
-        let event = EVENTS[self.next as usize % EVENTS.len()];
+        let event = RARE_EVENTS[self.next as usize % RARE_EVENTS.len()];
         let mut link = self.program()?.attach_raw_tracepoint(event)?; // LEAK links
         link.pin(&pin)?;
         let id = link.info()?.id;

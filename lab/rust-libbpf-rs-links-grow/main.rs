@@ -1,5 +1,6 @@
 //! Traces the events that clients subscribe to; clients come and go.
 
+use labkit::RARE_EVENTS;
 use libbpf_rs::{Link, MapCore, Object, ObjectBuilder, Program, ProgramMut};
 use std::collections::HashSet;
 use std::os::fd::AsFd;
@@ -10,30 +11,6 @@ type Error = Box<dyn std::error::Error>;
 struct Aligned<T: ?Sized>(T);
 
 static OBJECT: &Aligned<[u8]> = &Aligned(*include_bytes!("trace.bpf.o"));
-
-/// Rare ones: nobody shall notice that they are traced.
-const EVENTS: [&str; 20] = [
-    "mark_victim",
-    "oom_score_adj_update",
-    "wake_reaper",
-    "start_task_reaping",
-    "finish_task_reaping",
-    "skip_task_reaping",
-    "cgroup_setup_root",
-    "cgroup_destroy_root",
-    "cgroup_remount",
-    "cgroup_mkdir",
-    "cgroup_rmdir",
-    "cgroup_release",
-    "cgroup_rename",
-    "cgroup_freeze",
-    "cgroup_unfreeze",
-    "cgroup_attach_task",
-    "cgroup_transfer_tasks",
-    "cgroup_notify_populated",
-    "cgroup_notify_frozen",
-    "itimer_expire",
-];
 
 struct Tracer {
     object: Object,
@@ -90,7 +67,7 @@ struct Clients {
 
 impl Clients {
     fn interest(&self) -> &'static str {
-        EVENTS[self.served % EVENTS.len()]
+        RARE_EVENTS[self.served % RARE_EVENTS.len()]
     }
 }
 

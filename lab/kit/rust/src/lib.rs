@@ -39,6 +39,31 @@ pub enum Failure<E> {
 /// EMFILE, and EEXIST: before Linux 6.10 a program cannot be attached to one event twice.
 const SOME_DAY: [&str; 2] = ["os error 24", "os error 17"];
 
+/// Raw tracepoints that hardly ever fire: nobody shall notice that something is attached to them. Before
+/// 6.10 a program is refused at one that it is attached to already (EEXIST).
+pub const RARE_EVENTS: [&str; 20] = [
+    "mark_victim",
+    "oom_score_adj_update",
+    "wake_reaper",
+    "start_task_reaping",
+    "finish_task_reaping",
+    "skip_task_reaping",
+    "cgroup_setup_root",
+    "cgroup_destroy_root",
+    "cgroup_remount",
+    "cgroup_mkdir",
+    "cgroup_rmdir",
+    "cgroup_release",
+    "cgroup_rename",
+    "cgroup_freeze",
+    "cgroup_unfreeze",
+    "cgroup_attach_task",
+    "cgroup_transfer_tasks",
+    "cgroup_notify_populated",
+    "cgroup_notify_frozen",
+    "itimer_expire",
+];
+
 /// What an error is: running out of descriptors, or of events to attach to, must happen some day,
 /// all else must not.
 pub fn failure(error: Box<dyn Error>) -> Failure<Box<dyn Error>> {

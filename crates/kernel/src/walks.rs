@@ -8,7 +8,7 @@ use crate::samples::{Carriers, IO_URINGS, Samples};
 use crate::sys;
 use generated::{WalksSkel, WalksSkelBuilder};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{AsRawLibbpf, PrintLevel};
+use libbpf_rs::{AsRawLibbpf, PrintLevel, ProgramImpl};
 use model::{Kind, ObjectId};
 use rustc_hash::FxHashSet;
 use std::fs::File;
@@ -227,7 +227,7 @@ impl Walks {
             has_mappings: None,
             links_unseen: None,
         };
-        walks.every_sweep.own_objects(&mut walks.own);
+        note_object(walks.every_sweep.skel.object(), &mut walks.own);
         walks.calibrate(Carriers::socket())?;
         Ok(walks)
     }
@@ -242,9 +242,16 @@ impl Walks {
         &self.file_ops
     }
 
-    /// Something else that this process made in order to look.
-    pub(crate) fn add_own(&mut self, id: Option<ObjectId>) {
-        self.own.extend(id);
+    /// Another loaded object of this process, and its links.
+    pub(crate) fn note_own<'a>(
+        &mut self,
+        object: &libbpf_rs::Object,
+        links: impl IntoIterator<Item = &'a libbpf_rs::Link>,
+    ) {
+        note_object(object, &mut self.own);
+        for link in links {
+            note_own(link.as_fd(), &mut self.own);
+        }
     }
 
     /// Notes maps that libbpf made to try out what the kernel can do. Their program
@@ -351,7 +358,7 @@ impl Walks {
         // Any array of one element: its program is then called once.
         let over = sys::iter_over_map(loaded.skel.maps.bss.as_fd());
         let link = sys::iter_link(loaded.program(Walk::LinkByFd), Some(over))?;
-        note_own(&link, &mut self.own);
+        note_own(link.as_fd(), &mut self.own);
         Ok(link)
     }
 
@@ -413,7 +420,7 @@ impl Walks {
         let staged = &mut self.staged[group];
         let mut loaded = loaded.inspect_err(|e| staged.refused = Some(Refusal::new(e)))?;
         loaded.bss().file_ops = self.file_ops;
-        loaded.own_objects(&mut self.own);
+        note_object(loaded.skel.object(), &mut self.own);
         staged.loaded = Some(loaded);
         Ok(())
     }
@@ -458,12 +465,12 @@ impl Walks {
 /// Opens an iterator of ours, and notes that its link is our own.
 fn open(link: &OwnedFd, own: &mut Own) -> io::Result<OwnedFd> {
     let file = sys::iter_create(link.as_fd())?;
-    note_own(link, own);
+    note_own(link.as_fd(), own);
     Ok(file)
 }
 
-fn note_own(link: &OwnedFd, own: &mut Own) {
-    let id = sys::link_id(link.as_fd()).ok();
+fn note_own(link: BorrowedFd<'_>, own: &mut Own) {
+    let id = sys::link_id(link).ok();
     own.extend(id.map(|id| ObjectId {
         kind: Kind::Link,
         id,
@@ -592,33 +599,34 @@ impl Loaded {
     }
 
     fn btf_fd(&self) -> i32 {
-        // SAFETY: the object is loaded and lives as long as the skeleton.
-        unsafe { libbpf_sys::bpf_object__btf_fd(self.skel.object().as_libbpf_object().as_ptr()) }
-    }
-
-    fn own_objects(&self, own: &mut Own) {
-        let mut add =
-            |kind, id: io::Result<u32>| own.extend(id.ok().map(|id| ObjectId { kind, id }));
-        for map in self.skel.object().maps() {
-            add(Kind::Map, sys::map_id(map.as_fd()));
-        }
-        for prog in self.skel.object().progs() {
-            if prog.autoload() {
-                add(Kind::Prog, sys::prog_id(prog.as_fd()));
-            }
-        }
-        let btf = self.btf_fd();
-        if btf >= 0 {
-            // SAFETY: the descriptor belongs to the object, which outlives this call.
-            add(
-                Kind::Btf,
-                sys::btf_id(unsafe { BorrowedFd::borrow_raw(btf) }),
-            );
-        }
+        btf_fd(self.skel.object())
     }
 }
 
-fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
+fn btf_fd(object: &libbpf_rs::Object) -> i32 {
+    // SAFETY: the object is loaded and lives during the call.
+    unsafe { libbpf_sys::bpf_object__btf_fd(object.as_libbpf_object().as_ptr()) }
+}
+
+/// Notes all that a loaded object has made: maps, programs, BTF.
+fn note_object(object: &libbpf_rs::Object, own: &mut Own) {
+    let mut add = |kind, id: io::Result<u32>| own.extend(id.ok().map(|id| ObjectId { kind, id }));
+    for map in object.maps() {
+        add(Kind::Map, sys::map_id(map.as_fd()));
+    }
+    for prog in object.progs().filter(ProgramImpl::autoload) {
+        add(Kind::Prog, sys::prog_id(prog.as_fd()));
+    }
+    let btf = btf_fd(object);
+    if btf >= 0 {
+        // SAFETY: the descriptor belongs to the object, which outlives this call.
+        let btf = unsafe { BorrowedFd::borrow_raw(btf) };
+        add(Kind::Btf, sys::btf_id(btf));
+    }
+}
+
+/// Why programs were not loaded, and what it would take.
+pub(crate) fn load_error(error: &libbpf_rs::Error, log: String) -> Error {
     let exists = |path| std::path::Path::new(path).exists();
     let needs = if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
         // 80ee81e0403c "bpf: Eliminate rlimit-based memory accounting infra for bpf maps": until v5.11 a map had this struct.

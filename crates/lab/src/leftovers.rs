@@ -65,7 +65,8 @@ pub fn left(
         let mut left: Vec<String> = there
             .map(|(kind, id)| format!("{}:{id}", kind.as_str()))
             .collect();
-        left.extend(namespace.into_iter().flat_map(processes_in));
+        let processes = namespace.into_iter().flat_map(own::processes_in);
+        left.extend(processes.map(|pid| format!("process {pid}")));
         let marked = marked()?.into_iter().filter(|(name, _)| {
             let rest = name.strip_prefix(&mark);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
@@ -76,14 +77,6 @@ pub fn left(
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-}
-
-fn processes_in(namespace: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-    pids.filter(|&pid| own::pid_namespace(pid).as_deref() == Some(namespace))
-        .map(|pid| format!("process {pid}"))
-        .collect()
 }
 
 /// What was removed, and what was not.

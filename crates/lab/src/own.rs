@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -143,12 +144,17 @@ pub fn pid_namespace(pid: u64) -> Option<std::path::PathBuf> {
 
 /// The processes in the same pid namespace, itself among them.
 pub fn processes_beside(pid: u32) -> Vec<u32> {
-    let Some(namespace) = pid_namespace(pid.into()) else {
-        return vec![pid];
-    };
+    match pid_namespace(pid.into()) {
+        Some(namespace) => processes_in(&namespace),
+        None => vec![pid],
+    }
+}
+
+/// The processes in a pid namespace.
+pub fn processes_in(namespace: &Path) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|&pid| pid_namespace(pid.into()).as_ref() == Some(&namespace))
+    pids.filter(|&pid| pid_namespace(pid.into()).as_deref() == Some(namespace))
         .collect()
 }
 

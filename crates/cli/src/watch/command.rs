@@ -4,7 +4,7 @@ use super::signals::{Signals, Woken};
 use super::{Lines, options};
 use crate::args::{WatchArgs, WatchFailOn};
 use crate::exit::{Answer, Usage};
-use model::{CommandEnd, Leak, LeakEvent, Trend, WatchEvent};
+use model::{CommandEnd, Leak, LeakEvent, SweepSample, Trend, WatchEvent};
 use rustix::process::{Pid, PidfdFlags, Signal, getpgrp, kill_process, pidfd_open};
 use session::{Followed, StartError, Sweeper};
 use std::collections::HashSet;
@@ -112,6 +112,15 @@ impl Told {
         self.note(written);
     }
 
+    /// What a sweep found, and what is to be said after it.
+    fn found(&mut self, sample: &SweepSample, events: impl IntoIterator<Item = WatchEvent>) {
+        let recorded = self.out.record(|| record::sweep_line(sample));
+        self.note(recorded);
+        for event in events {
+            self.tell(&event);
+        }
+    }
+
     /// That its holder has ended does not make it less of a leak.
     fn grows(&mut self, leak: &LeakEvent) {
         if leak.leak >= Leak::Suspected {
@@ -154,12 +163,9 @@ fn follow(
             }
             Woken::Time => {
                 match followed.look() {
-                    Ok(Some((sample, events))) => {
-                        let recorded = told.out.record(|| record::sweep_line(&sample));
-                        told.note(recorded);
-                        for event in events {
-                            told.tell(&WatchEvent::Leak(Box::new(event)));
-                        }
+                    Ok(Some((sample, leaks))) => {
+                        let leaks = leaks.into_iter().map(Box::new);
+                        told.found(&sample, leaks.map(WatchEvent::Leak));
                     }
                     Ok(None) => {}
                     Err(error) => told.note(Err(error.into())),

@@ -1,20 +1,19 @@
 //! A command and all that it starts, and what these processes had open when they ended.
 
-use crate::error::{Error, Needs};
+use crate::error::Error;
 use crate::objects::names;
 use crate::rows::{Addr, types};
-use crate::sys;
-use crate::walks::Walks;
+use crate::walks::{Walks, load_error};
 use generated::types::tree_row;
 use generated::{TreeSkel, TreeSkelBuilder};
 use libbpf_rs::skel::{OpenSkel, Skel, SkelBuilder};
-use libbpf_rs::{Link, MapCore as _, ProgramImpl, RingBuffer, RingBufferBuilder};
-use model::{Kind, ObjectId};
+use libbpf_rs::{Link, MapCore as _, RingBuffer, RingBufferBuilder};
+use model::Kind;
 use rustc_hash::FxHashMap;
 use std::cell::RefCell;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 #[allow(
@@ -109,26 +108,7 @@ impl Tree {
                 links.push(prog.attach().map_err(|e| refused(&e))?);
             }
         }
-        for link in &links {
-            walks.note_own(Kind::Link, sys::link_id(link.as_fd()));
-        }
-        for prog in skel.object().progs().filter(ProgramImpl::autoload) {
-            walks.note_own(Kind::Prog, sys::prog_id(prog.as_fd()));
-        }
-        for map in skel.object().maps() {
-            walks.note_own(Kind::Map, sys::map_id(map.as_fd()));
-        }
-        let btf = {
-            use libbpf_rs::AsRawLibbpf as _;
-            let object = skel.object().as_libbpf_object().as_ptr();
-            // SAFETY: the object is loaded and lives as long as the skeleton.
-            unsafe { libbpf_sys::bpf_object__btf_fd(object) }
-        };
-        if btf >= 0 {
-            // SAFETY: the descriptor belongs to the object, which outlives this call.
-            let btf = unsafe { BorrowedFd::borrow_raw(btf) };
-            walks.note_own(Kind::Btf, sys::btf_id(btf));
-        }
+        walks.note_own(skel.object(), &links);
         let rows = Rows::default();
         let mut ring = RingBufferBuilder::new();
         let into = Rc::clone(&rows);
@@ -231,16 +211,7 @@ fn bss<'a>(skel: &'a mut TreeSkel<'static>) -> &'a mut generated::types::bss {
 }
 
 fn refused(error: &libbpf_rs::Error) -> Error {
-    let needs = if error.kind() == libbpf_rs::ErrorKind::PermissionDenied {
-        Needs::Capabilities
-    } else {
-        Needs::Other
-    };
-    Error::Load {
-        needs,
-        source: io::Error::other(error.to_string()),
-        log: String::new(),
-    }
+    load_error(error, String::new())
 }
 
 /// A row; none of bytes that are too few.
@@ -292,10 +263,3 @@ const MAP: u32 = types::row_kind::ROW_MAP_FILE.0;
 const PROG: u32 = types::row_kind::ROW_PROG_FILE.0;
 const LINK: u32 = types::row_kind::ROW_LINK_FILE.0;
 const BTF: u32 = types::row_kind::ROW_BTF_FILE.0;
-
-/// For objects of ours.
-impl Walks {
-    fn note_own(&mut self, kind: Kind, id: io::Result<u32>) {
-        self.add_own(id.ok().map(|id| ObjectId { kind, id }));
-    }
-}

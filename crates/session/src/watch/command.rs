@@ -9,7 +9,7 @@ use model::{
     Process, State, SweepSample, WatchEvent, WatchStart, WatchSummary, decode,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 use std::process::{Child, Command};
@@ -27,7 +27,7 @@ pub struct Followed {
     child: Child,
     /// The processes that live, as the hooks know them.
     pids: Rc<RefCell<FxHashSet<u32>>>,
-    before: Rc<FxHashSet<ObjectId>>,
+    before: Rc<OnceCell<FxHashSet<ObjectId>>>,
     /// Files that were open at an exit, and that something else had too at that moment, with who ended
     /// last.
     doubtful: FxHashMap<(Addr, ObjectId), (Process, Open)>,
@@ -62,20 +62,21 @@ impl Followed {
         let mut tree = Tree::follow(sweeper.walks_mut()).map_err(Error::from)?;
         let level = sweeper.walks_mut().pid_namespace_level();
         let pids = Rc::new(RefCell::new(FxHashSet::default()));
-        let known = Rc::new(RefCell::new(Rc::new(FxHashSet::default())));
-        let (of_tree, of_before) = (Rc::clone(&pids), Rc::clone(&known));
+        let before = Rc::new(OnceCell::new());
+        let (of_tree, of_before) = (Rc::clone(&pids), Rc::clone(&before));
         let keep: Keep = Box::new(move |object: &Object, holder: &Holder| {
-            let new = object.facts.object_id();
-            let new = new.is_none_or(|id| !of_before.borrow().contains(&id));
             match holder {
                 // The hooks know pids of the initial namespace only.
                 Holder::Process(process) if level == 0 => of_tree.borrow().contains(&process.pid),
-                _ => new,
+                _ => object
+                    .facts
+                    .object_id()
+                    .is_none_or(|id| is_new(&of_before, id)),
             }
         });
-        let (watch, start, sample) = Watch::begin(sweeper, options, keep)?;
-        let before = Rc::new(watch.first.clone());
-        *known.borrow_mut() = Rc::clone(&before);
+        let (mut watch, start, sample) = Watch::begin(sweeper, options, keep)?;
+        // Nothing was there before it is known what was.
+        before.get_or_init(|| std::mem::take(&mut watch.first));
         tree.arm(true);
         let spawned = command.spawn();
         tree.arm(false);
@@ -128,8 +129,12 @@ impl Followed {
 
     /// One sweep more: what it found, and what is to be said after it.
     pub fn look(&mut self) -> Result<Option<(SweepSample, Vec<LeakEvent>)>, Error> {
-        *self.pids.borrow_mut() = self.tree.pids().into_iter().collect();
+        self.note_pids();
         self.watch.look()
+    }
+
+    fn note_pids(&mut self) {
+        *self.pids.borrow_mut() = self.tree.pids().into_iter().collect();
     }
 
     /// What processes that have ended meanwhile had open and never released.
@@ -182,7 +187,7 @@ impl Followed {
         let unfinished = self.tree.unfinished();
         let mut open = self.note(unfinished);
         let t = self.watch.elapsed();
-        *self.pids.borrow_mut() = self.tree.pids().into_iter().collect();
+        self.note_pids();
         let sweep = self.watch.sweeper.sweep()?;
         let (sample, changed) = self.watch.compare(&sweep);
         let objects = sweep.ledger.objects();
@@ -194,7 +199,7 @@ impl Followed {
         let leaks = leaks.map(|leak| WatchEvent::Leak(Box::new(leak)));
         let left = objects.iter().filter(|object| {
             let new = object.facts.object_id();
-            let new = new.is_some_and(|id| !self.before.contains(&id));
+            let new = new.is_some_and(|id| is_new(&self.before, id));
             let held = object.kept_by.iter().any(is_process);
             let there = object.state != State::Unreferenced;
             new && there && !held && !object.facts.own && !object.facts.is_kernel_btf()
@@ -260,6 +265,11 @@ impl Followed {
         }
         summary
     }
+}
+
+/// It was not there in the first sweep.
+fn is_new(before: &OnceCell<FxHashSet<ObjectId>>, id: ObjectId) -> bool {
+    before.get().is_none_or(|before| !before.contains(&id))
 }
 
 fn is_process(holder: &Holder) -> bool {

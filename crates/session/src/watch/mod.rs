@@ -14,8 +14,8 @@ use kernel::sys::processor_time;
 use ledger::{Growth, Samples};
 use measures::Measures;
 use model::{
-    Ahead, CannotSee, Holder, Leak, LeakEvent, Metrics, Object, ObjectId, Snapshot, SweepSample,
-    WatchCost, WatchStart, WatchSummary,
+    Ahead, CannotSee, Holder, Leak, LeakEvent, Metrics, Object, ObjectId, SweepSample, WatchCost,
+    WatchStart, WatchSummary,
 };
 use rustc_hash::FxHashSet;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Watch {
         let sweep = self.sweeper.look()?;
         let sees_less = !sweep.incomplete.is_subset(&self.incomplete);
         let found = (!sees_less).then(|| self.compare(&sweep));
-        self.note(sweep.snapshot);
+        self.cannot_see = sweep.snapshot.cannot_see;
         let loaded = self.sweeper.loading().saturating_sub(loading);
         self.before += loaded;
         self.last_took = processor_time()
@@ -158,10 +158,6 @@ impl Watch {
         });
         sample.ahead = ahead.collect();
         (sample, changed)
-    }
-
-    fn note(&mut self, snapshot: Snapshot) {
-        self.cannot_see = snapshot.cannot_see;
     }
 
     fn look_ahead(&self, events: &mut [LeakEvent], objects: &[Object]) {

@@ -101,6 +101,9 @@ const BY_TABLES: [(&[&str], &[&str]); 4] = [
     (&["struct_ops"], &["struct_ops"]),
 ];
 
+/// Map types whose entries are sockets or perf events, which processes may have open too.
+const OF_FILES: &[&str] = &["perf_event_array", "sockmap", "sockhash", "xskmap"];
+
 impl Ledger {
     /// Somebody's account has more references than were found.
     pub fn has_remainder(&self) -> bool {
@@ -121,6 +124,18 @@ impl Ledger {
             let id = object.facts.object_id();
             id.is_none_or(|id| !moving.contains(&id))
         })
+    }
+
+    /// The walk over what files hold, and what belongs to it: a socket or a perf event that a
+    /// process has open may stand in a map besides. Its program's account adds up without
+    /// that map, and would be told without it.
+    pub fn walks_of_files(&self) -> Walks {
+        let mut objects = self.objects().iter();
+        Walks {
+            files: true,
+            tables: objects.any(|o| is_map_of(&o.facts, OF_FILES)),
+            ..Walks::default()
+        }
     }
 
     fn wanted_by(&self, ran: Walks, asks: impl Fn(&Object) -> bool) -> Walks {
@@ -170,11 +185,13 @@ impl Ledger {
             tc: any(&|facts, _| program(facts, RUN_BY_TC)),
             ..Walks::default()
         };
-        let third = Walks {
-            files: any(&|facts, left| {
-                left.user || facts.kind == Kind::Prog || is_map_of(facts, &["struct_ops"])
-            }),
-            ..Walks::default()
+        let files = any(&|facts, left| {
+            left.user || facts.kind == Kind::Prog || is_map_of(facts, &["struct_ops"])
+        });
+        let third = if files {
+            self.walks_of_files()
+        } else {
+            Walks::default()
         };
         // Rings of io_urings and perf events may be mapped and have no descriptor.
         let last = Walks {

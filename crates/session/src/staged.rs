@@ -48,11 +48,8 @@ impl Staged {
     }
 
     /// Asks for what has files besides descriptor tables.
-    pub fn want_files(&mut self) -> ledger::Walks {
-        let new = ledger::Walks {
-            files: true,
-            ..ledger::Walks::default()
-        };
+    pub fn want_files(&mut self, ledger: &Ledger) -> ledger::Walks {
+        let new = ledger.walks_of_files();
         self.wanted |= new;
         new
     }

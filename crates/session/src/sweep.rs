@@ -121,7 +121,7 @@ impl Sweeper {
                 if !new.any() && !looked_elsewhere && !staged.wanted.files {
                     looked_elsewhere = true;
                     if self.has_files_elsewhere(&files, &after, &ledger)? {
-                        new = staged.want_files();
+                        new = staged.want_files(&ledger);
                     }
                 }
                 if !new.any() {

@@ -211,7 +211,7 @@ fn tables_are_walked_where_they_can_run_such_a_program() {
         (
             "xdp",
             &["devmap", "devmap_hash", "cpumap"],
-            "sockmap",
+            "array",
             "pins nets tables | files | mappings",
         ),
         (
@@ -279,7 +279,7 @@ fn maps_that_the_kernel_uses_want_tables() {
         (
             "its users",
             vec![left("xskmap", 2)],
-            "pins | files | mappings",
+            "pins | tables files | mappings",
         ),
         (
             "struct_ops",
@@ -303,6 +303,25 @@ fn what_ran_is_not_asked_for_again() {
     assert_eq!(names(ledger.walks_wanted(ran)), ["tc"]);
     let ran = Walks { tc: true, ..ran };
     assert_eq!(names(ledger.walks_wanted(ran)), ["files"]);
+}
+
+/// What a process has open may stand in a map too, and that is told whoever asks for files.
+#[test]
+fn files_come_with_the_maps_that_hold_some() {
+    let case = |type_name| vec![left("socket_filter"), there(2, type_name)];
+    check(vec![
+        (
+            "events",
+            case("perf_event_array"),
+            "pins | tables files | mappings",
+        ),
+        (
+            "sockets",
+            case("sockhash"),
+            "pins | tables files | mappings",
+        ),
+        ("neither", case("devmap"), "pins | files | mappings"),
+    ]);
 }
 
 #[test]

@@ -31,15 +31,21 @@ impl Ledger {
 }
 
 /// `bpf_mt_check_v1` and `kcm_attach` take programs of type socket filter; `bpf_parse_prog`
-/// those of routes; drivers take one per queue (`bpf_prog_add`).
+/// those of routes; drivers take one per queue (`bpf_prog_add`). A device is in no list from
+/// `unlist_netdevice` until it lets go of its programs, or is in the list of the other namespace.
 fn of_program(facts: &Facts) -> &'static [&'static str] {
     const DRAINING: &str = "a socket that is closed and still draining";
+    const ON_ITS_WAY: &str = "a device that is just being removed, or moved to another netns";
     match facts.type_name.as_str() {
         "socket_filter" => &["an iptables rule (-m bpf)", "a KCM socket", DRAINING],
         "sk_skb" | "sk_msg" | "sk_reuseport" => &[DRAINING],
         "lwt_in" | "lwt_out" | "lwt_xmit" => &["a route with BPF encapsulation (encap bpf)"],
         "lwt_seg6local" => &["a route with the SRv6 action End.BPF"],
-        "xdp" => &["the queues of a device that runs it in its driver"],
+        "xdp" => &[
+            "the queues of a device that runs it in its driver",
+            ON_ITS_WAY,
+        ],
+        "sched_cls" => &[ON_ITS_WAY],
         "lirc_mode2" => &["an infrared receiver (lirc)"],
         _ => &[],
     }

@@ -14,7 +14,7 @@ fn candidates_fit_the_object() {
         "a descriptor that an io_uring request in progress uses",
         "a file of a process that just exited",
     ];
-    let rows: [(&str, &[&str]); 8] = [
+    let rows: [(&str, &[&str]); 9] = [
         (
             "socket_filter",
             &[
@@ -28,7 +28,14 @@ fn candidates_fit_the_object() {
         ("lwt_seg6local", &["a route with the SRv6 action End.BPF"]),
         (
             "xdp",
-            &["the queues of a device that runs it in its driver"],
+            &[
+                "the queues of a device that runs it in its driver",
+                "a device that is just being removed, or moved to another netns",
+            ],
+        ),
+        (
+            "sched_cls",
+            &["a device that is just being removed, or moved to another netns"],
         ),
         ("lirc_mode2", &["an infrared receiver (lirc)"]),
         ("kprobe", &[]),

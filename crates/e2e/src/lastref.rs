@@ -4,9 +4,9 @@ use crate::bpf::Kind;
 use serde_json::Value;
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt as _};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -107,8 +107,10 @@ pub fn ls() -> Value {
 /// What a run took.
 #[derive(Debug, Clone, Copy)]
 pub struct Used {
-    /// From start to end.
+    /// From start to end: on a busy host mostly that of others.
     pub time: Duration,
+    /// On processors, for the program and in the kernel.
+    pub processor: Duration,
     /// The most memory that it had (`VmHWM`).
     pub peak_kib: u64,
     /// What it says itself of its passes and their time.
@@ -121,14 +123,16 @@ impl std::fmt::Display for Used {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             time,
+            processor,
             peak_kib,
             passes,
             seconds,
         } = self;
-        let time = time.as_secs_f64();
+        let (time, processor) = (time.as_secs_f64(), processor.as_secs_f64());
         write!(
             f,
-            "{time:.2} s, of which the sweep {seconds:.2} s in {passes} passes; {peak_kib} KiB"
+            "{time:.2} s, of which the sweep {seconds:.2} s in {passes} passes; \
+             {processor:.2} s on processors; {peak_kib} KiB"
         )
     }
 }
@@ -157,7 +161,7 @@ pub fn ls_measured() -> (Value, Used) {
             peak_kib = peak_kib.max(peak_of(child.id()).unwrap_or(0));
         }
     });
-    let status = child.wait().expect("it ends");
+    let (status, processor) = wait(child);
     let time = begun.elapsed();
     let report = json(&Output {
         status,
@@ -167,11 +171,28 @@ pub fn ls_measured() -> (Value, Used) {
     let snapshot = &report["snapshot"];
     let used = Used {
         time,
+        processor,
         peak_kib,
         passes: snapshot["passes"].as_u64().unwrap_or_default(),
         seconds: snapshot["seconds"].as_f64().unwrap_or_default(),
     };
     (report, used)
+}
+
+/// How a child ended, and its time on processors.
+#[expect(clippy::needless_pass_by_value, reason = "nobody else may wait for it")]
+fn wait(child: Child) -> (ExitStatus, Duration) {
+    let mut status = 0;
+    // SAFETY: integers only, for which zeros are values.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: our own child, and places for what is told of it.
+    let waited = unsafe { libc::wait4(child.id() as i32, &raw mut status, 0, &raw mut usage) };
+    assert_eq!(waited, child.id() as i32, "it ends");
+    let time = |t: libc::timeval| {
+        Duration::from_secs(t.tv_sec as u64) + Duration::from_micros(t.tv_usec as u64)
+    };
+    let processor = time(usage.ru_utime) + time(usage.ru_stime);
+    (ExitStatus::from_raw(status), processor)
 }
 
 /// `VmHWM` of a process.
@@ -185,6 +206,21 @@ fn peak_of(pid: u32) -> Option<u64> {
 pub fn calm() -> Duration {
     static CALM: OnceLock<Duration> = OnceLock::new();
     *CALM.get_or_init(|| ls_measured().1.time)
+}
+
+/// `Err` with both, if a run took more of processors than `bound`, or ten times what one took when
+/// it was measured first; or two minutes in all. What others take on a busy host does not count.
+pub fn in_time(used: Used, bound: Duration) -> Result<(), String> {
+    static FIRST: OnceLock<Duration> = OnceLock::new();
+    const HANGS: Duration = Duration::from_secs(120);
+    let first = *FIRST.get_or_init(|| ls_measured().1.processor);
+    let bound = bound.max(first * 10);
+    if used.processor > bound || used.time > HANGS {
+        return Err(format!(
+            "it took {used}; allowed are {bound:?} on processors"
+        ));
+    }
+    Ok(())
 }
 
 /// What people see of it, so many columns wide.

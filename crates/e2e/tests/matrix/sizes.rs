@@ -42,7 +42,9 @@ fn check(s: &Scene, what: &str, expected: &[Expect]) {
     println!("SIZE: {what}: {used}");
     assert!(used.peak_kib < MEMORY_KIB, "{what}: {used}");
     // Without an emulator, that is; there, it is the count of what was made that matters.
-    assert!(used.time < TIME.max(lastref::calm() * 20), "{what}: {used}");
+    if let Err(late) = lastref::in_time(used, TIME) {
+        panic!("{what}: {late}");
+    }
 }
 
 /// Each with a process in it, an XDP program on a device, and a tc filter.

@@ -100,7 +100,6 @@ pub fn watch(s: &Scene, quiet: &[Expect]) {
 pub fn watch_with(s: &Scene, quiet: &[Expect], late: u64) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock();
-    let patience = PATIENCE.max(lastref::calm() * 10);
     let moving: Vec<(Kind, u32)> = moving_of(&s.report);
     let mut seen = std::collections::BTreeSet::new();
     let mut disturbed = Vec::new();
@@ -109,10 +108,10 @@ pub fn watch_with(s: &Scene, quiet: &[Expect], late: u64) {
     // Few looks may all fall on the same moment of what moves.
     let few = |right, seen| right < AT_LEAST || seen < 2 || begun.elapsed() < ENOUGH;
     while right < RUNS && few(right, seen.len()) {
-        let at = Instant::now();
-        let report = lastref::ls();
-        let took = at.elapsed();
-        assert!(took < patience, "{}: it took {took:?}", s.name);
+        let (report, used) = lastref::ls_measured();
+        if let Err(late) = lastref::in_time(used, PATIENCE) {
+            panic!("{}: {late}", s.name);
+        }
         for object in report["objects"].as_array().expect("objects") {
             if let Some(wrong) = overdrawn(object) {
                 panic!("{}: {wrong}", s.name);

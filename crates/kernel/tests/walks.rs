@@ -316,3 +316,51 @@ fn links_by_id_are_those_of_the_iterator() {
     assert!(one.target.is_some(), "{one:?}");
     drop(copy);
 }
+
+/// A process is known again by what the walk over descriptors says of it.
+#[test]
+fn who_has_descriptors() {
+    if !is_root() {
+        return;
+    }
+    let map = map();
+    // SAFETY: integers only.
+    assert_eq!(unsafe { libc::fcntl(map.as_raw_fd(), libc::F_SETFD, 0) }, 0);
+    let mut child = Command::new("sh")
+        .args(["-c", "read x; exec sleep 1000"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let pid = child.id();
+    let stat = |n: usize| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+        let fields: Vec<&str> = stat.split_whitespace().collect();
+        fields[n].to_owned()
+    };
+    let wait_for = |comm: &str| {
+        while stat(1) != comm {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    };
+    wait_for("(sh)");
+    let mut walks = Walks::load().expect("the walks load");
+    let mut who = || walks.files().expect("files").who[&pid];
+    let first = who();
+    assert_eq!(who(), first);
+    assert_eq!(first.comm(), b"sh");
+    assert_eq!((first.start / 10_000_000).to_string(), stat(21));
+    assert_ne!((first.css_set, first.cgroup), (0, 0));
+    drop(child.stdin.take());
+    wait_for("(sleep)");
+    let after = who();
+    assert_eq!(after.comm(), b"sleep");
+    assert_eq!(after.exec, first.exec + 1);
+    let expected = kernel::holders::files::Who {
+        exec: after.exec,
+        comm: after.comm,
+        ..first
+    };
+    assert_eq!(after, expected);
+    child.kill().expect("it lives");
+    child.wait().expect("our child");
+}

@@ -1,25 +1,55 @@
-//! Processes as holders: each is described once in a sweep.
+//! Processes as holders: each is described once, and anew when it is no longer what it was.
 
-use crate::privilege::{READ_SEARCH, SYS_PTRACE, counted, lacking, lives, may_look_at_all};
+mod unseen;
+
+use crate::privilege::{lives, may_look_at_all};
 use crate::unique::unique;
-use kernel::holders::files::Table;
-use model::{CannotSee, Holder, Kind, Process};
+use kernel::holders::files::{Table, Who};
+use model::{Holder, Kind, Process, decode};
 use process::{FdObject, FdStores, Keeper, Proc};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// Descriptions of processes, kept for the length of a sweep.
+/// What is known of processes from one sweep to the next.
+#[derive(Debug, Default)]
+pub struct Remembered(FxHashMap<u32, Known>);
+
+/// A process that has been described.
+#[derive(Debug)]
+struct Known {
+    /// As the walk over descriptors saw it before; `None` if it did not.
+    who: Option<Who>,
+    process: Process,
+    /// It lives, but `/proc` does not show it to us (`hidepid`).
+    invisible: bool,
+    /// When it is described anew, whatever it looks like; `None`: in the next sweep.
+    until: Option<Instant>,
+    /// It was met in this sweep.
+    met: bool,
+}
+
+/// What no walk sees comes so late: that an executable was renamed or removed, a cgroup of version 1
+/// renamed, and what may be read was restricted or no longer is.
+const REMEMBERED: Duration = Duration::from_secs(30);
+/// And up to so many seconds more, so that not all are described in one sweep.
+const SPREAD: u32 = 30;
+
+/// Whether other sweeps may take its word. A process that changed while it was described, or of which
+/// not all could be read, is described again.
+fn is_whole(who: Option<Who>, process: &Process) -> bool {
+    let same_name = who.is_some_and(|who| *process.comm == *decode(who.comm()));
+    let exe = process.exe.is_some() || !may_look_at_all();
+    same_name && exe && process.start_ticks.is_some() && process.cgroup.is_some()
+}
+
+/// The processes of a sweep, described.
 pub struct People<'a> {
     proc: &'a Proc,
-    known: FxHashMap<u32, Process>,
-    /// Processes whose executable could not be read.
-    hidden: usize,
-    /// Processes that live, but that `/proc` does not show to us (`hidepid`).
-    invisible: usize,
-    /// Containers whose names could not be read.
-    nameless: BTreeSet<String>,
+    known: FxHashMap<u32, Known>,
+    /// Those that have descriptors, as the last walk saw them.
+    seen: FxHashMap<u32, Who>,
     /// `/proc` could not be read at all.
     no_proc: bool,
     /// What systemd keeps for its units; asked for only where it holds something.
@@ -29,17 +59,26 @@ pub struct People<'a> {
 }
 
 impl<'a> People<'a> {
-    pub fn new(proc: &'a Proc) -> Self {
+    /// `remembered`: of the sweep before.
+    pub fn new(proc: &'a Proc, remembered: Remembered) -> Self {
         Self {
             proc,
-            known: FxHashMap::default(),
-            hidden: 0,
-            invisible: 0,
-            nameless: BTreeSet::new(),
+            known: remembered.0,
+            seen: FxHashMap::default(),
             no_proc: false,
             stores: None,
             among: BTreeSet::new(),
         }
+    }
+
+    /// For the next sweep: those that this one has met.
+    pub fn remember(mut self) -> Remembered {
+        self.known
+            .retain(|_, known| known.met && known.until.is_some());
+        for known in self.known.values_mut() {
+            known.met = false;
+        }
+        Remembered(self.known)
     }
 
     /// A process with the descriptors it has on one object. One that is gone
@@ -50,7 +89,7 @@ impl<'a> People<'a> {
             let described = self.proc.describe(pid);
             self.note(pid, described);
         }
-        let known = self.known.get(&pid).cloned();
+        let known = self.known.get(&pid).map(|known| known.process.clone());
         let mut process = Process {
             tid,
             fds,
@@ -62,13 +101,16 @@ impl<'a> People<'a> {
         Holder::Process(Box::new(process))
     }
 
-    /// Describes many processes: some 25 µs each, nearly all of it in the kernel, so in several threads.
-    pub fn meet(&mut self, pids: impl Iterator<Item = u32>) {
+    /// Describes those that are new among the processes that a walk has found, or not what they were:
+    /// some 25 µs each, nearly all of it in the kernel, so in several threads where they are many.
+    pub fn meet(&mut self, found: &FxHashMap<u32, Who>) {
         /// Fewer are not worth a thread.
         const EACH: usize = 128;
         const THREADS: usize = 8;
-        let strange: FxHashSet<u32> = pids.filter(|pid| !self.known.contains_key(pid)).collect();
-        let strange: Vec<u32> = strange.into_iter().collect();
+        self.seen.clone_from(found);
+        self.forget();
+        let strange = found.keys().filter(|pid| !self.known.contains_key(pid));
+        let strange: Vec<u32> = strange.copied().collect();
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = (strange.len() / EACH).min(processors).min(THREADS);
         if threads < 2 {
@@ -98,24 +140,48 @@ impl<'a> People<'a> {
         }
     }
 
+    /// Forgets processes that are not what they were. One that no walk over descriptors shows any
+    /// more may be another by now; one that this sweep has met is told of as it was then.
+    fn forget(&mut self) {
+        let (seen, now) = (&self.seen, Instant::now());
+        self.known.retain(|pid, known| {
+            let same = match seen.get(pid) {
+                Some(who) => known.who == Some(*who),
+                None => known.met,
+            };
+            let keep = same && (known.met || known.until.is_some_and(|until| now < until));
+            known.met |= keep;
+            keep
+        });
+    }
+
     fn note(&mut self, pid: u32, described: Result<Process, process::Error>) {
+        let mut invisible = false;
         match &described {
             Err(process::Error::NotMounted { .. }) => self.no_proc = true,
-            Err(error) if error.is_gone() && lives(pid) => self.invisible += 1,
-            _ => {}
+            Err(error) => invisible = error.is_gone() && lives(pid),
+            Ok(_) => {}
         }
         let process = described.unwrap_or_else(|_| Process {
             pid,
             ..Process::default()
         });
-        self.hidden += usize::from(process.exe.is_none() && process.start_ticks.is_some());
-        if let Some(container) = &process.container
-            && container.name.is_none()
-            && container.pod.is_none()
-        {
-            self.nameless.insert(container.id.clone());
-        }
-        self.known.insert(pid, process);
+        let who = self.seen.get(&pid).copied();
+        let spread = Duration::from_secs(u64::from(pid % SPREAD));
+        let known = Known {
+            until: is_whole(who, &process).then(|| Instant::now() + REMEMBERED + spread),
+            who,
+            process,
+            invisible,
+            met: true,
+        };
+        self.known.insert(pid, known);
+    }
+
+    /// How many of those that were met are like that.
+    fn count(&self, is: impl Fn(&Known) -> bool) -> usize {
+        let met = self.known.values().filter(|known| known.met);
+        met.filter(|known| is(known)).count()
     }
 
     /// Names the unit for which systemd keeps descriptors on an object.
@@ -159,146 +225,160 @@ impl<'a> People<'a> {
         all.map(|(pid, tid)| self.holder(pid, tid, fds.to_vec()))
             .collect()
     }
-
-    /// What the descriptions lack, and what they would need.
-    pub fn cannot_see(&self, into: &mut Vec<CannotSee>) {
-        if self.no_proc {
-            into.push(CannotSee {
-                what: "names, executables, cgroups and containers of processes".into(),
-                why: "no proc file system at /proc".into(),
-                needs: "mount -t proc proc /proc".into(),
-            });
-        }
-        if self.invisible > 0 {
-            let processes = counted(self.invisible, "process", "processes");
-            into.push(CannotSee {
-                what: format!("names, executables, cgroups and containers of {processes}"),
-                why: "/proc does not show them (mounted with hidepid)".into(),
-                needs: "CAP_SYS_PTRACE".into(),
-            });
-        }
-        if self.hidden > 0 && !may_look_at_all() {
-            let processes = counted(self.hidden, "process", "processes");
-            into.push(CannotSee {
-                what: format!("executables of {processes}"),
-                why: "/proc/PID/exe may not be read".into(),
-                needs: "CAP_SYS_PTRACE".into(),
-            });
-        }
-        self.cannot_tell_cgroups(into);
-        self.cannot_name_containers(into);
-        self.cannot_tell_units(into);
-    }
-
-    /// `/proc/PID/cgroup` begins at the root of the reader's cgroup namespace
-    /// (`proc_cgroup_show`), what the walks tell at the hierarchy's.
-    fn cannot_tell_cgroups(&self, into: &mut Vec<CannotSee>) {
-        let mut told = self.known.values().filter(|p| p.cgroup.is_some());
-        if told.next().is_some() && matches!(self.proc.in_host_cgroup_namespace(), Ok(false)) {
-            into.push(CannotSee {
-                what: "whole paths of the cgroups of processes".into(),
-                why:
-                    "lastref runs in a cgroup namespace of its own, and /proc tells them from its \
-                      root on; attached programs and charged memory have whole ones"
-                        .into(),
-                needs: "the initial cgroup namespace (nsenter -C)".into(),
-            });
-        }
-    }
-
-    /// Names of containers and pods are in files of root's, which are reached through pid 1.
-    fn cannot_name_containers(&self, into: &mut Vec<CannotSee>) {
-        let Some(needs) = lacking(&[SYS_PTRACE, READ_SEARCH]) else {
-            return;
-        };
-        if !self.nameless.is_empty() {
-            let containers = counted(self.nameless.len(), "container", "containers");
-            into.push(CannotSee {
-                what: format!("names and pods of {containers}"),
-                why: "the files of their runtimes may not be read".into(),
-                needs,
-            });
-        }
-    }
-
-    /// For which units systemd keeps descriptors, where that is not known.
-    fn cannot_tell_units(&self, into: &mut Vec<CannotSee>) {
-        match &self.stores {
-            Some(Err(error)) => into.push(CannotSee {
-                what: "for which units systemd (pid 1) keeps descriptors on BPF objects".into(),
-                why: error.to_string(),
-                needs: "root, CAP_SYS_PTRACE, and the host's pid namespace and root directory"
-                    .into(),
-            }),
-            Some(Ok(stores)) => {
-                for &kind in &self.among {
-                    if let Keeper::Among(units) = stores.keeper(kind) {
-                        into.push(not_told(kind, &units));
-                    }
-                }
-            }
-            None => {}
-        }
-    }
-}
-
-/// systemd keeps objects for one of these units, or for itself.
-fn not_told(kind: Kind, units: &[&process::fdstore::Store]) -> CannotSee {
-    /// More would fill a screen.
-    const NAMED: usize = 8;
-    let old = units.iter().any(|store| store.objects.is_none());
-    let mut names: Vec<&str> = units.iter().map(|store| &*store.unit).collect();
-    let more = names.len().saturating_sub(NAMED);
-    names.truncate(NAMED);
-    let mut names = names.join(", ");
-    if more > 0 {
-        let _ = write!(names, " and {more} more");
-    }
-    let (why, needs) = if old {
-        (
-            "this systemd does not tell what is in them",
-            "systemd ≥ 254",
-        )
-    } else {
-        (
-            "it has others of that kind too, and tells no ids",
-            "only one unit with such descriptors, and none of systemd's own",
-        )
-    };
-    CannotSee {
-        what: format!("for which unit systemd (pid 1) keeps a {kind}"),
-        why: format!("it may be in the fd store of {names}: {why}"),
-        needs: needs.into(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use process::fdstore::Store;
+    use std::io::Write as _;
+    use std::process::{Child, Command, Stdio};
+
+    /// A process of the test, and how a walk sees it.
+    struct Subject {
+        child: Child,
+        who: Who,
+    }
+
+    impl Subject {
+        /// A shell that becomes another program when it is told to.
+        fn new() -> Self {
+            let words = ["-c", "read x; exec sleep 1000"];
+            let mut shell = Command::new("sh");
+            let child = shell.args(words).stdin(Stdio::piped()).spawn();
+            let subject = Self {
+                child: child.expect("a shell"),
+                who: Who {
+                    start: 1,
+                    exec: 1,
+                    css_set: 1,
+                    cgroup: 1,
+                    comm: name("sh"),
+                },
+            };
+            subject.wait_for("sh");
+            subject
+        }
+
+        fn wait_for(&self, comm: &str) {
+            while &*Proc::new().describe(self.pid()).expect("it lives").comm != comm {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+
+        fn pid(&self) -> u32 {
+            self.child.id()
+        }
+
+        fn exec(&mut self) {
+            let input = self.child.stdin.as_mut().expect("it is piped");
+            input.write_all(b"\n").expect("it reads");
+            self.wait_for("sleep");
+        }
+
+        /// What one more sweep says of it that sees `who`.
+        fn told(&self, proc: &Proc, remembered: &mut Remembered, who: Option<Who>) -> Process {
+            let mut people = People::new(proc, std::mem::take(remembered));
+            people.meet(&who.map(|who| (self.pid(), who)).into_iter().collect());
+            let holder = people.holder(self.pid(), None, vec![]);
+            *remembered = people.remember();
+            match holder {
+                Holder::Process(process) => *process,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    impl Drop for Subject {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    fn name(name: &str) -> [u8; 16] {
+        let mut comm = [0; 16];
+        comm[..name.len()].copy_from_slice(name.as_bytes());
+        comm
+    }
+
+    /// Whoever is described from here is gone.
+    fn nowhere() -> Proc {
+        Proc::with_root("/nowhere")
+    }
 
     #[test]
-    fn candidates_in_words() {
-        let stores: Vec<Store> = (1..=10)
-            .map(|n| Store {
-                unit: format!("u{n}.service"),
-                objects: Some(vec![Kind::Map]),
-            })
-            .collect();
-        let two = not_told(Kind::Map, &[&stores[0], &stores[1]]);
-        assert_eq!(two.what, "for which unit systemd (pid 1) keeps a map");
-        let expected = "it may be in the fd store of u1.service, u2.service: it has others of that kind too, and tells no ids";
-        assert_eq!(two.why, expected);
-        let all: Vec<&Store> = stores.iter().collect();
-        assert!(
-            not_told(Kind::Map, &all)
-                .why
-                .contains("u8.service and 2 more:")
-        );
-        let old = Store {
-            unit: "a.service".into(),
-            objects: None,
+    fn a_process_that_stays_what_it_is_is_read_once() {
+        let (subject, mut remembered) = (Subject::new(), Remembered::default());
+        let first = subject.told(&Proc::new(), &mut remembered, Some(subject.who));
+        assert_eq!(&*first.comm, "sh");
+        assert!(first.start_ticks.is_some());
+        for _ in 0..3 {
+            let again = subject.told(&nowhere(), &mut remembered, Some(subject.who));
+            assert_eq!(again, first);
+        }
+        // For so long.
+        for known in remembered.0.values_mut() {
+            known.until = Some(Instant::now());
+        }
+        let late = subject.told(&nowhere(), &mut remembered, Some(subject.who));
+        assert_eq!(late.start_ticks, None);
+    }
+
+    #[test]
+    fn after_an_exec_it_is_another_program() {
+        let (mut subject, mut remembered) = (Subject::new(), Remembered::default());
+        let before = subject.told(&Proc::new(), &mut remembered, Some(subject.who));
+        subject.exec();
+        // A program of the same name, for all that the walk sees.
+        let who = Who {
+            exec: 2,
+            ..subject.who
         };
-        assert_eq!(not_told(Kind::Prog, &[&old]).needs, "systemd ≥ 254");
+        let after = subject.told(&Proc::new(), &mut remembered, Some(who));
+        assert_eq!((&*before.comm, &*after.comm), ("sh", "sleep"));
+        assert_ne!(before.exe, after.exe);
+        assert_eq!(before.start_ticks, after.start_ticks);
+    }
+
+    #[test]
+    fn another_start_cgroup_or_name_is_described_anew() {
+        let (subject, mut remembered) = (Subject::new(), Remembered::default());
+        let who = subject.who;
+        for other in [
+            Who { start: 2, ..who },
+            Who { css_set: 2, ..who },
+            Who { cgroup: 2, ..who },
+            Who {
+                comm: name("bash"),
+                ..who
+            },
+        ] {
+            let first = subject.told(&Proc::new(), &mut remembered, Some(who));
+            assert!(first.cgroup.is_some() && !remembered.0.is_empty());
+            let anew = subject.told(&nowhere(), &mut remembered, Some(other));
+            assert_eq!((&*anew.comm, anew.cgroup), ("", None), "{other:?}");
+            // Nor is that taken for an answer.
+            assert!(remembered.0.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_changed_meanwhile_or_was_not_seen_is_not_remembered() {
+        let (subject, mut remembered) = (Subject::new(), Remembered::default());
+        let earlier = Who {
+            comm: name("earlier"),
+            ..subject.who
+        };
+        for who in [Some(earlier), None] {
+            let told = subject.told(&Proc::new(), &mut remembered, who);
+            assert_eq!(&*told.comm, "sh");
+            assert!(remembered.0.is_empty());
+        }
+        // One that a sweep does not meet is forgotten: its pid may be another's by the next.
+        subject.told(&Proc::new(), &mut remembered, Some(subject.who));
+        let proc = Proc::new();
+        let mut people = People::new(&proc, std::mem::take(&mut remembered));
+        people.meet(&FxHashMap::default());
+        assert!(people.remember().0.is_empty());
     }
 }

@@ -5,7 +5,7 @@ use crate::details::{self, Counts};
 use crate::elsewhere;
 use crate::join::{self, Pass};
 use crate::passing::{Bereft, Watched};
-use crate::people::People;
+use crate::people::{People, Remembered};
 use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
 use crate::staged::Staged;
 use crate::unique::unique;
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 pub struct Sweeper {
     walks: Walks,
     proc: Proc,
+    /// Processes that the sweep before has described.
+    remembered: Remembered,
 }
 
 /// The result of a sweep.
@@ -47,6 +49,7 @@ impl Sweeper {
         Ok(Self {
             walks: Walks::load()?,
             proc: Proc::new(),
+            remembered: Remembered::default(),
         })
     }
 
@@ -78,7 +81,7 @@ impl Sweeper {
         let begun = Instant::now();
         let time = format!("{:.3}", jiff::Timestamp::now());
         let proc = self.proc.clone();
-        let mut people = People::new(&proc);
+        let mut people = People::new(&proc, std::mem::take(&mut self.remembered));
         let mut staged = Staged::default();
         let mut other_btf = None;
 
@@ -155,6 +158,7 @@ impl Sweeper {
         };
 
         people.cannot_see(&mut cannot_see);
+        self.remembered = people.remember();
         unique(&mut cannot_see);
         let pinned = staged.pins.as_ref().map(|p| join::pinned(p, &after));
         let mut staged_walks = staged.names();

@@ -9,16 +9,22 @@
 //! | `beside …` `end` | a child with the same descriptor table (`CLONE_FILES`) does that and exits |
 //! | `open N MS` | N more files on the map, one every MS milliseconds |
 //! | `close` | closes all |
+//! | `range` | closes all, by `close_range(2)` |
+//! | `pass` | the map's descriptor through a socket (`SCM_RIGHTS`): it comes back as another |
+//! | `flight` | the same, and it is never received |
 //! | `pin PATH` | pins the map |
 //! | `fork … end` | a child does that and exits with 0; waits for it |
 //! | `thread` | a thread that outlives the main one, and ends the process |
 //! | `exec …` | this program again, with these words |
+//! | `become PATH …` | the program there, with these words |
 //! | `say TEXT` | a line on standard output |
+//! | `wait` | for a line on standard input |
 //! | `sleep MS` | |
 //! | `exit N`, `kill N` | ends, with a status or by a signal |
 
 use e2e::bpf::{self, Object};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use e2e::unix;
+use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -35,6 +41,7 @@ fn act(words: &[String]) {
     let mut map: Option<Object> = None;
     let mut more: Vec<Object> = Vec::new();
     let mut dups: Vec<OwnedFd> = Vec::new();
+    let mut sockets: Vec<OwnedFd> = Vec::new();
     while let Some(word) = words.next() {
         let mut next = || words.next().unwrap_or_else(|| panic!("{word} what?"));
         let object = |map: &Option<Object>| map.as_ref().map(|map| map.dup().expect("a dup"));
@@ -69,6 +76,26 @@ fn act(words: &[String]) {
                 more.clear();
                 dups.clear();
             }
+            "range" => {
+                let all = map.take().into_iter().chain(more.drain(..));
+                let mut fds: Vec<u32> = all.map(Object::leak).collect();
+                fds.extend(dups.drain(..).map(|dup| dup.into_raw_fd() as u32));
+                close_ranges(fds);
+            }
+            "pass" | "flight" => {
+                let (one, other) = unix::pair(libc::SOCK_STREAM).expect("two sockets");
+                let sent = map.take().expect("a map");
+                unix::send(&one, &[&sent]).expect("it is sent");
+                let kind = sent.kind;
+                drop(sent);
+                if word == "pass" {
+                    let mut received = unix::receive(&other, 0).expect("it is received");
+                    let fd = received.pop().expect("a descriptor");
+                    map = Some(Object::from_fd(kind, fd).expect("a map"));
+                } else {
+                    sockets.extend([one, other]);
+                }
+            }
             "pin" => {
                 let path = Path::new(next());
                 map.as_ref().expect("a map").pin(path).expect("a pin");
@@ -96,6 +123,15 @@ fn act(words: &[String]) {
                 let rest = words.by_ref().collect::<Vec<_>>();
                 panic!("{}", Command::new(me).args(rest).exec());
             }
+            "become" => {
+                let path = next();
+                let rest = words.by_ref().collect::<Vec<_>>();
+                panic!("{path}: {}", Command::new(path).args(rest).exec());
+            }
+            "wait" => {
+                let read = std::io::stdin().read_line(&mut String::new());
+                assert!(read.is_ok_and(|bytes| bytes > 0), "nobody is there");
+            }
             "say" => println!("{}", next()),
             "sleep" => std::thread::sleep(Duration::from_millis(number(next()))),
             "exit" => std::process::exit(number(next()) as i32),
@@ -107,12 +143,23 @@ fn act(words: &[String]) {
         }
     }
     // Open to the last: nothing is dropped before the process is gone.
-    std::mem::forget((map, more, dups));
+    std::mem::forget((map, more, dups, sockets));
 }
 
 fn number(word: &str) -> u64 {
     word.parse()
         .unwrap_or_else(|_| panic!("{word} is no number"))
+}
+
+/// Neighbours in one call.
+fn close_ranges(mut fds: Vec<u32>) {
+    fds.sort_unstable();
+    for range in fds.chunk_by(|a, b| a + 1 == *b) {
+        let (first, last) = (range[0], range[range.len() - 1]);
+        // SAFETY: integers only; nobody else has these descriptors.
+        let closed = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+        assert_eq!(closed, 0, "close_range");
+    }
 }
 
 fn fork(flags: i32, words: &[String]) {

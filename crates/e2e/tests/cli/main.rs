@@ -15,6 +15,7 @@ mod output;
 mod privileges;
 mod traces;
 mod watch;
+mod watch_moves;
 
 use std::process::{Output, Stdio};
 

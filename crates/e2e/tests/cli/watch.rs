@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-const ACT: &str = env!("CARGO_BIN_EXE_act");
+pub(crate) const ACT: &str = env!("CARGO_BIN_EXE_act");
 
 /// The lines that it wrote, without those of the command.
-fn events(output: &Output) -> Vec<Value> {
+pub(crate) fn events(output: &Output) -> Vec<Value> {
     let text = String::from_utf8_lossy(&output.stdout);
     let lines = text.lines().filter(|line| line.starts_with("{\"event\""));
     let events: Vec<Value> = lines
@@ -24,7 +24,7 @@ fn events(output: &Output) -> Vec<Value> {
     events
 }
 
-fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
+pub(crate) fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events
         .iter()
         .filter(|event| event["event"] == name)
@@ -310,6 +310,22 @@ fn what_a_command_has_open_when_it_ends() {
     let words = ["map", "e2e_kept", "keep", "exec", "say", "hello"];
     let (_, events, _) = around(&[], &words);
     assert_eq!(open(&events), [name("e2e_kept", 1)]);
+    // By close_range, none is left.
+    let words = ["map", "e2e_range", "dup", "open", "5", "0", "range"];
+    let (_, events, _) = around(&[], &words);
+    assert_eq!(open(&events), []);
+    // Sent and received it is another descriptor on the same file.
+    let (_, events, _) = around(&[], &["map", "e2e_passed", "pass"]);
+    assert_eq!(open(&events), [name("e2e_passed", 1)]);
+    // What is still on its way is no descriptor, and goes with the sockets.
+    let (_, events, _) = around(&[], &["map", "e2e_flight", "flight"]);
+    assert_eq!(open(&events), []);
+    let left = of(&events, "left-behind");
+    assert!(
+        left.iter()
+            .all(|left| left["object"]["name"] != "e2e_flight"),
+        "{left:?}"
+    );
     // A mapping of its own is no other holder.
     let (_, events, _) = around(&[], &["mapped", "e2e_mapped"]);
     assert_eq!(open(&events), [name("e2e_mapped", 1)]);

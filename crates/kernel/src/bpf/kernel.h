@@ -44,6 +44,7 @@ struct hlist_bl_node { struct hlist_bl_node *next, **pprev; };
 struct kernfs_node {
 	const char *name;
 	struct kernfs_node *parent;
+	u64 id; /* v5.5, 67c0496e87d1 "kernfs: convert kernfs_node->id from union kernfs_node_id to u64" */
 	struct kernfs_node *__parent; /* v6.15, 633488947ef6 "kernfs: Use RCU to access kernfs_node::parent" */
 };
 struct cgroup;
@@ -80,6 +81,7 @@ struct signal_struct { atomic_t live; int nr_threads; };
 struct task_struct {
 	u32 pid, tgid, flags;
 	u64 start_boottime; /* v5.5, cf25e24db61c "time: Rename tsk->real_start_time to ->start_boottime" */
+	u64 self_exec_id;   /* v5.7, d1e7fd6462ca "signal: Extend exec_id to 64bits" */
 	char comm[16];
 	struct signal_struct *signal;
 	struct mm_struct *mm;

@@ -152,6 +152,18 @@ struct row_text {
 	u32 pad;
 };
 
+/*
+ * What tells a process from another and from what it was before: while all of it is the
+ * same, so are its start, executable, name and cgroups.
+ */
+struct who {
+	u64 start;    /* of the main thread, in nanoseconds since boot */
+	u64 exec;     /* number of its execs, and of those it came from */
+	u64 css_set;  /* address: another in any other cgroup, of any hierarchy */
+	u64 cgroup;   /* id of the one in the unified hierarchy, which is not used again */
+	char comm[16];
+};
+
 /* The rows that follow are of this task, until the next. `row.n` is its tgid. */
 struct row_task {
 	struct row row;
@@ -160,6 +172,7 @@ struct row_task {
 	u8 own_table; /* it is not the main thread, and has a table of its own */
 	u8 shared;    /* others have the same table: threads, or by CLONE_FILES */
 	u8 pad[2];
+	struct who who; /* its process; all zero where the walk does not say */
 };
 
 /*

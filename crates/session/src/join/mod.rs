@@ -54,8 +54,7 @@ pub struct Pass<'a> {
 impl Pass<'_> {
     /// Facts with references, one for each object.
     pub fn readings(&self, people: &mut People<'_>) -> Vec<Reading> {
-        let tables = self.files.tables.iter();
-        people.meet(tables.flat_map(|t| t.also.iter().copied().chain([t.pid])));
+        people.meet(&self.files.who);
         let mut join = Join::new(self);
         let mut keepers = self.carriers.map(|carriers| Keepers::new(carriers, people));
         join.handles(people, keepers.as_mut());

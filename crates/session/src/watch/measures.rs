@@ -2,7 +2,7 @@
 
 use super::ahead;
 use ledger::{Growth, Remainders};
-use model::{Census, Leak, LeakEvent, Object};
+use model::{Census, Exhaustion, Leak, LeakEvent, Object};
 use process::Proc;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -29,14 +29,14 @@ pub(super) struct Measures {
 }
 
 impl Measures {
-    /// Counts the objects of a sweep at time `t`. `changed`: something new is told of.
+    /// Counts the objects of a sweep at time `t`. `changed`: what is told of it, with its limits.
     pub fn note(
         &mut self,
         t: f64,
         objects: &[Object],
         growth: &Growth,
         proc: &Proc,
-        changed: bool,
+        changed: &[LeakEvent],
     ) {
         self.census = self.remainders.census(objects);
         self.at = SystemTime::now()
@@ -44,9 +44,17 @@ impl Measures {
             .ok()
             .map(|since| since.as_secs_f64());
         let due = self.limits_at.is_none_or(|at| t - at >= LIMITS_EVERY);
-        if due || changed {
+        if due || !changed.is_empty() {
             self.limits_at = Some(t);
-            self.met = limits(t, objects, &growth.standing(t), proc);
+            let ahead = |series: &LeakEvent| {
+                let told = changed.iter().find(|event| event.id == series.id);
+                // They have just been read.
+                match told {
+                    Some(event) => event.exhausts.clone(),
+                    None => ahead::exhausts(proc, series, objects),
+                }
+            };
+            self.met = limits(t, &growth.standing(t), ahead);
         }
     }
 
@@ -58,17 +66,16 @@ impl Measures {
     }
 }
 
-/// The nearest of each limit.
+/// The nearest of each limit, of those `ahead` of each series.
 fn limits(
     t: f64,
-    objects: &[Object],
     standing: &[LeakEvent],
-    proc: &Proc,
+    ahead: impl Fn(&LeakEvent) -> Vec<Exhaustion>,
 ) -> BTreeMap<String, f64> {
     let mut met: BTreeMap<String, f64> = BTreeMap::new();
     let growing = standing.iter().filter(|s| s.leak >= Leak::Suspected);
     for series in growing.take(LIMITS_OF) {
-        for ahead in ahead::exhausts(proc, series, objects) {
+        for ahead in ahead(series) {
             let at = t + ahead.in_seconds as f64;
             let nearest = met.entry(ahead.limit).or_insert(at);
             *nearest = nearest.min(at);

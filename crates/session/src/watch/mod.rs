@@ -90,7 +90,7 @@ impl Watch {
         let mut measures = options.metrics.then(Measures::default);
         if let Some(measures) = &mut measures {
             let objects = first.ledger.objects();
-            measures.note(0.0, objects, &growth, sweeper.proc(), false);
+            measures.note(0.0, objects, &growth, sweeper.proc(), &[]);
             measures.seconds = first.snapshot.seconds;
         }
         let start = WatchStart {
@@ -148,7 +148,7 @@ impl Watch {
         self.look_ahead(&mut changed, objects);
         if let Some(measures) = &mut self.measures {
             let (growth, proc) = (&self.growth, self.sweeper.proc());
-            measures.note(t, objects, growth, proc, !changed.is_empty());
+            measures.note(t, objects, growth, proc, &changed);
             measures.seconds = sweep.snapshot.seconds;
         }
         let ahead = changed.iter().filter(|event| !event.exhausts.is_empty());

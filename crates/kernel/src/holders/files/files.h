@@ -75,6 +75,20 @@ static __always_inline bool is_shared_table(struct files_struct *files)
 	return files->count.counter > (bpf_core_field_exists(info->files) ? 2 : 1);
 }
 
+#define PF_EXITING 0x4
+
+/* A main thread that has exited is not moved with the others (cgroup_migrate_add_task). */
+static __always_inline void read_who(struct who *who, struct task_struct *leader, struct task_struct *task)
+{
+	struct css_set *css_set = leader->flags & PF_EXITING ? task->cgroups : leader->cgroups;
+
+	who->start = leader->start_boottime;
+	who->exec = leader->self_exec_id;
+	who->css_set = (u64)css_set;
+	who->cgroup = BPF_CORE_READ(css_set, dfl_cgrp, kn, id);
+	BPF_CORE_READ_STR_INTO(&who->comm, leader, comm);
+}
+
 /* Names the task, unless the row before was its too. */
 static __always_inline long write_task(struct seq_file *seq, struct task_struct *task)
 {
@@ -92,6 +106,7 @@ static __always_inline long write_task(struct seq_file *seq, struct task_struct 
 	/* A main thread that has exited has no table (exit_files): what its threads share was the process's. */
 	r.shared = is_shared_table(task->files);
 	r.own_table = task != leader && leader->files && task->files != leader->files;
+	read_who(&r.who, leader, task);
 	return write_row(seq, r);
 }
 

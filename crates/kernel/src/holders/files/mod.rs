@@ -5,6 +5,7 @@
 //! the walk sees that in the file's own count, and these are not looked up again.
 
 mod tables;
+mod who;
 
 use crate::error::Error;
 use crate::rows::{Addr, Row, Rows, types};
@@ -12,6 +13,7 @@ use crate::walks::{Walk, Walks};
 use rustc_hash::FxHashMap;
 
 pub(crate) use tables::Tables;
+pub use who::Who;
 
 /// A descriptor table, of one process or more (`CLONE_FILES`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +63,8 @@ pub struct IterFile {
 pub struct Files {
     /// Tables that have any.
     pub tables: Vec<Table>,
+    /// The processes that have these, by pid.
+    pub who: FxHashMap<u32, Who>,
     /// Keyed by the file.
     pub shared: FxHashMap<Addr, SharedFile>,
     /// Keyed by the file.
@@ -169,6 +173,10 @@ impl Reader {
         self.places.clear();
         self.last = None;
         self.tables.task(task, &mut self.files.tables);
+        if task.row.n != 0 {
+            let who = Who::from_row(&task.who);
+            self.files.who.insert(task.row.n, who);
+        }
     }
 }
 
@@ -195,10 +203,10 @@ mod tests {
         };
         row.row = types::row {
             kind: types::row_kind::ROW_TASK.0 as u16,
-            size: 24,
+            size: size_of_val(&row) as u16,
             n: pid,
         };
-        bytes(&row, 24)
+        bytes(&row, size_of_val(&row))
     }
 
     fn file(fd: u32, object: u64, file: u64) -> Vec<u8> {

@@ -111,8 +111,14 @@ impl<'a> People<'a> {
         self.forget();
         let strange = found.keys().filter(|pid| !self.known.contains_key(pid));
         let strange: Vec<u32> = strange.copied().collect();
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = (strange.len() / EACH).min(processors).min(THREADS);
+        let threads = (strange.len() / EACH).min(THREADS);
+        // That reads files itself.
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = if threads < 2 {
+            1
+        } else {
+            threads.min(processors())
+        };
         if threads < 2 {
             // One at a time, when they are asked for.
             return;

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 pub struct Sweeper {
     walks: Walks,
     proc: Proc,
+    boot_id: Option<String>,
     /// Processes that the sweep before has described.
     remembered: Remembered,
 }
@@ -46,9 +47,11 @@ impl Sweeper {
     /// Loads the walks. Needs `CAP_BPF` and `CAP_PERFMON`, and a kernel with BTF
     /// and BPF iterators.
     pub fn new() -> Result<Self, Error> {
+        let proc = Proc::new();
         Ok(Self {
             walks: Walks::load()?,
-            proc: Proc::new(),
+            boot_id: proc.boot_id().ok(),
+            proc,
             remembered: Remembered::default(),
         })
     }
@@ -170,7 +173,7 @@ impl Sweeper {
         }
         let snapshot = Snapshot {
             time,
-            boot_id: proc.boot_id().ok(),
+            boot_id: self.boot_id.clone(),
             kernel: rustix::system::uname()
                 .release()
                 .to_string_lossy()

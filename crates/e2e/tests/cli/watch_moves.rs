@@ -165,11 +165,6 @@ fn in_a_thread() -> sys::Result<u32> {
 /// Four ways to have one more each time.
 fn leaks(stage: &mut Stage) -> Outcome {
     let tid = in_a_thread()?;
-    // Nobody ever receives it.
-    let map = bpf::hash("e2e_l_flight")?;
-    let (one, other) = unix::pair(libc::SOCK_STREAM)?;
-    unix::enlarge(&one)?;
-    again(move || unix::send(&one, &[&map.reopen()?]));
     // The one who sends closes what the other keeps.
     let map = bpf::hash("e2e_l_sent")?;
     let (from, to) = unix::pair(libc::SOCK_STREAM)?;
@@ -184,8 +179,8 @@ fn leaks(stage: &mut Stage) -> Outcome {
     })?;
     again(move || unix::send(&from, &[&map.reopen()?]));
     // Taken from another process, the same file each time.
-    let map = bpf::hash("e2e_l_taken")?;
-    let (fd, pid) = (map.fd(), std::process::id());
+    let taken = bpf::hash("e2e_l_taken")?;
+    let (fd, pid) = (taken.fd(), std::process::id());
     let thief = Child::start(Inherit::Nothing, |stage| {
         let mut kept = Vec::new();
         again(move || {
@@ -194,9 +189,14 @@ fn leaks(stage: &mut Stage) -> Outcome {
         });
         stage.ready(json!({}))
     })?;
+    // Nobody ever receives it.
+    let map = bpf::hash("e2e_l_flight")?;
+    let (one, other) = unix::pair(libc::SOCK_STREAM)?;
+    unix::enlarge(&one)?;
+    again(move || unix::send(&one, &[&map.reopen()?]));
     let report = json!({ "tid": tid, "receiver": receiver.pid, "thief": thief.pid });
     let outcome = stage.ready(report);
-    drop((other, map));
+    drop((other, taken));
     outcome
 }
 
@@ -285,7 +285,7 @@ fn after_an_exec_it_is_told_of_as_the_other_program() {
         last.expect("it was there")["handles"].clone()
     };
     assert_eq!(last("e2e_two"), 1);
-    drop(input);
+    input.write_all(b"\n").expect("it reads");
     act.wait().expect("our child");
     let (_, events) = watch.end();
     assert_eq!(of(&events, "leak"), [&Value::Null; 0]);

@@ -130,7 +130,9 @@ impl Watch {
         let sweep = self.sweeper.look()?;
         let sees_less = !sweep.incomplete.is_subset(&self.incomplete);
         let found = (!sees_less).then(|| self.compare(&sweep));
-        self.cannot_see = sweep.snapshot.cannot_see;
+        self.cannot_see.clone_from(&sweep.snapshot.cannot_see);
+        // Of thousands of objects that takes its time, too.
+        drop(sweep);
         let loaded = self.sweeper.loading().saturating_sub(loading);
         self.before += loaded;
         self.last_took = processor_time()

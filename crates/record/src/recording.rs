@@ -65,14 +65,11 @@ struct Head {
     start: Option<serde_json::Value>,
 }
 
+/// One of these; neither in a line of a later version of the same format.
 #[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Read {
-    Sweep(SweepSample),
-    Summary(WatchSummary),
-    /// Of a later version of the same format.
-    #[serde(untagged)]
-    Other(serde::de::IgnoredAny),
+struct Read {
+    sweep: Option<SweepSample>,
+    summary: Option<WatchSummary>,
 }
 
 /// Reads a recording.
@@ -95,24 +92,24 @@ pub fn recording(bytes: &[u8]) -> Result<Recording, Error> {
     let mut t = 0.0;
     for (at, line) in lines.filter(|(_, line)| !line.trim_ascii().is_empty()) {
         let number = at + 1;
-        match serde_json::from_slice(line) {
-            Ok(Read::Sweep(sweep)) if sweep.t >= t => {
-                t = sweep.t;
-                recording.sweeps.push(sweep);
-            }
-            Ok(Read::Sweep(_)) => {
-                recording.cut = Some(format!("line {number}: time goes back"));
-                break;
-            }
-            Ok(Read::Summary(summary)) => {
-                recording.summary = Some(summary);
-                break;
-            }
-            Ok(Read::Other(_)) => {}
+        let Read { sweep, summary } = match serde_json::from_slice(line) {
+            Ok(read) => read,
             Err(error) => {
                 recording.cut = Some(format!("line {number}: {}", why(&error)));
                 break;
             }
+        };
+        if let Some(sweep) = sweep {
+            if sweep.t < t {
+                recording.cut = Some(format!("line {number}: time goes back"));
+                break;
+            }
+            t = sweep.t;
+            recording.sweeps.push(sweep);
+        }
+        if summary.is_some() {
+            recording.summary = summary;
+            break;
         }
     }
     Ok(recording)

@@ -93,7 +93,12 @@ impl Blocks {
         if t - self.began > 4.0 * length {
             *self = Self::new(t, before);
         }
-        while t - self.began >= length {
+        // No more lie between; of a recording, time and window may be anything, and a sum no more than
+        // its greater part.
+        for _ in 0..4 {
+            if t - self.began < length {
+                break;
+            }
             self.rising.push(self.began, (self.lowest, self.highest));
             self.began += length;
             (self.lowest, self.highest) = (before, before);

@@ -266,3 +266,19 @@ fn chance_is_hardly_ever_called_a_leak() {
     println!("walks: {suspected} suspected and {certain} certain of 200");
     assert!(certain <= 40, "{suspected} {certain}");
 }
+
+/// Of a recording that somebody made to harm.
+#[test]
+fn time_and_window_may_be_anything() {
+    for window in [0.0, -1.0, f64::MAX, 5e-324, 64.0] {
+        for step in [0.0, 5e-324, 1e-9, 1.0, 16.0, 1e300] {
+            // At 1e17 a second more is no more.
+            for begun in [0.0, 1e17, f64::MAX] {
+                let mut course = Course::new(begun, 0);
+                for at in 1..50_u32 {
+                    course.observe(begun + step * f64::from(at), at.into(), window);
+                }
+            }
+        }
+    }
+}

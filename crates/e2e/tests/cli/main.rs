@@ -16,6 +16,7 @@ mod privileges;
 mod traces;
 mod watch;
 mod watch_moves;
+mod watch_who;
 
 use std::process::{Output, Stdio};
 

@@ -104,12 +104,19 @@ impl Initramfs {
 
     /// A program of the host at another path in the machine.
     pub fn program_as(&mut self, path: &Path, guest: &Path) -> Result<()> {
+        self.unpacked_program(path, guest, Path::new("/"))
+    }
+
+    /// A program out of a package that was unpacked under `root`, and the libraries that it asks
+    /// for: those under `root` where they would lie if it were installed.
+    pub fn unpacked_program(&mut self, path: &Path, guest: &Path, root: &Path) -> Result<()> {
         let host = path
             .canonicalize()
             .with_context(|| format!("cannot pack {}", path.display()))?;
-        for library in libraries(&host)? {
+        for library in libraries(&host, root)? {
             let real = library.canonicalize()?;
-            self.put(&library, Member::Host(real));
+            let place = library.strip_prefix(root).unwrap_or(&library);
+            self.put(Path::new("/").join(place), Member::Host(real));
         }
         self.put(guest, Member::Host(host));
         Ok(())
@@ -186,9 +193,16 @@ impl Initramfs {
 }
 
 /// The shared libraries that the loader would take for a program, the loader itself among them.
-/// None for a static program or a script.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    let done = command::run(Command::new("ldd").arg(program).env("LC_ALL", "C"))?;
+/// None for a static program or a script. Those under `root` go before the host's.
+fn libraries(program: &Path, root: &Path) -> Result<Vec<PathBuf>> {
+    let mut ldd = Command::new("ldd");
+    ldd.arg(program).env("LC_ALL", "C");
+    if root.parent().is_some() {
+        // Where Debian's packages put them.
+        let folder = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+        ldd.env("LD_LIBRARY_PATH", root.join(folder));
+    }
+    let done = command::run(&mut ldd)?;
     if !done.status.success() {
         return Ok(Vec::new());
     }

@@ -21,6 +21,8 @@ mod stream;
 mod suite;
 mod testrun;
 mod vm;
+mod wild;
+mod wild_report;
 mod workspace;
 
 use anyhow::Result;
@@ -93,6 +95,18 @@ enum Task {
         /// On this kernel
         #[arg(long, default_value = "newest")]
         kernel: String,
+    },
+    /// Run a watch around libbpf-tools and bpftrace, which do not leak, and fail if it says they do
+    Wild {
+        /// On this kernel
+        #[arg(long, default_value = "6.12")]
+        kernel: String,
+        /// So long, once all have started; more than the watch's window
+        #[arg(long, default_value_t = 180)]
+        seconds: u64,
+        /// Without bpftrace
+        #[arg(long)]
+        only_libbpf_tools: bool,
     },
     /// Check that no file is too long and none names a path of one machine
     Lint,
@@ -168,6 +182,21 @@ fn run(task: Task) -> Result<u8> {
             let kernel = kernels::get(&kernel, &workspace.kernel_cache())?;
             selftest::run(&workspace, &workspace.build_init(None)?, &kernel)?;
             Ok(0)
+        }
+        Task::Wild {
+            kernel,
+            seconds,
+            only_libbpf_tools,
+        } => {
+            let clean = wild::run(
+                &workspace,
+                &wild::Request {
+                    kernel,
+                    seconds,
+                    only_libbpf_tools,
+                },
+            )?;
+            Ok(u8::from(!clean))
         }
         Task::Lint => lint::run(&workspace.root).map(|()| 0),
     }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What runs under the watch of `cargo xtask wild`, in its machine: every tool of libbpf-tools, and
-# bpftrace, all at once and besides one after the other anew, while files are written, programs
-# started and loopback connections made. The argument: for how many seconds, once all have started.
+# bpftrace, all at once, and besides a few that are started anew all the time, while files are written,
+# programs started and loopback connections made. The argument: for how many seconds, once all have started.
 #
 # Says what it does in lines that begin with "wild"; the tools' own output is in /wild/out.
 seconds=$1
@@ -37,7 +37,7 @@ funclatency funclatency -i 5 vfs_read
 gethostlatency gethostlatency
 hardirqs hardirqs 5
 killsnoop killsnoop
-klockstat klockstat -i 5
+klockstat klockstat -n 3 -i 30
 ksnoop ksnoop trace vfs_fsync_range
 llcstat llcstat 600
 mdflush mdflush
@@ -51,7 +51,7 @@ opensnoop opensnoop
 readahead readahead
 runqlat runqlat 5
 runqlen runqlen 5
-runqslower runqslower
+runqslower runqslower 100000
 sigsnoop sigsnoop
 slabratetop slabratetop 5
 softirqs softirqs 5
@@ -74,7 +74,7 @@ END
     # Kernel and user functions by kprobe, kretprobe, fentry and uprobe: what the host may refuse.
     if [ -x /wild/bin/bpftrace ]; then
         cat <<'END'
-bpftrace-kprobe bpftrace -e kprobe:vfs_*{@[func]=count();}interval:s:5{print(@);}
+bpftrace-kprobe bpftrace -e kprobe:vfs_read,kprobe:vfs_write{@[func]=count();}interval:s:5{print(@);}
 bpftrace-latency bpftrace -e kprobe:vfs_read{@s[tid]=nsecs;}kretprobe:vfs_read/@s[tid]/{@ns=hist(nsecs-@s[tid]);delete(@s[tid]);}
 bpftrace-kfunc bpftrace -e kfunc:vfs_fsync_range{@[kstack]=count();}
 bpftrace-uprobe bpftrace -e uprobe:/bin/bash:readline{@=count();}
@@ -98,12 +98,12 @@ load() {
     kill "$server"
 }
 
-# Ends one, as a person would: by SIGINT, and by force if that does nothing.
+# Ends one, as a person would: by SIGINT, and by force if that does nothing. More than once: a shell
+# starts what runs beside it with SIGINT ignored, so that it is lost until the tool has a handler.
 end() {
-    kill -INT "$1" 2>/dev/null
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        kill -0 "$1" 2>/dev/null || return 0
-        sleep 0.5
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+        kill -INT "$1" 2>/dev/null || return 0
+        sleep 1
     done
     echo "wild: $2 does not end at SIGINT"
     kill -KILL "$1" 2>/dev/null
@@ -113,14 +113,15 @@ now() {
     cut -d. -f1 /proc/uptime
 }
 
+again="capable filelife fsdist funclatency tcpconnect solisten vfsstat"
 PATH=/wild/bin:$PATH
 for module in /wild/modules/*; do
     busybox insmod "$module" || echo "wild: no module $module"
 done
 # ext4 on a device with requests; a journal is not needed.
 dd if=/dev/zero of=/wild/image bs=1M count=32 2>/dev/null
-busybox mke2fs /wild/image >/dev/null && loop=$(busybox losetup -f) &&
-    busybox losetup "$loop" /wild/image && busybox mount -t ext4 "$loop" /wild/disk ||
+loop=$(busybox losetup -f) && busybox losetup "$loop" /wild/image &&
+    busybox mke2fs "$loop" >/dev/null && busybox mount -t ext4 "$loop" /wild/disk ||
     echo "wild: no ext4"
 load &
 loader=$!
@@ -135,14 +136,17 @@ while read -r name program arguments; do
     sleep 0.2
 done </wild/list
 
-# Those that cannot run here end by themselves, some after they have read what the kernel's types are.
+# Those that cannot run here end by themselves, after they have read the kernel's types.
 sleep 20
-while read -r pid name; do
+# Few, so that each has its turn several times: of kprobes, fentry and a function that is looked up.
+: >/wild/again
+for name in $again; do
+    pid=$(sed -n "s/ $name$//p" /wild/steady)
     if kill -0 "$pid" 2>/dev/null; then
         grep "^$name " /wild/list >>/wild/again
     fi
-done </wild/steady
-echo "wild: all started after $(($(now) - started)) s, $(wc -l </wild/again) run"
+done
+echo "wild: all started after $(($(now) - started)) s"
 
 from=$(now)
 while [ $(($(now) - from)) -lt "$seconds" ]; do
@@ -154,6 +158,7 @@ while [ $(($(now) - from)) -lt "$seconds" ]; do
         end "$once" "$name, a second time,"
         restarts=$((${restarts:-0} + 1))
     done </wild/again
+    sleep 1
 done
 echo "wild: ${restarts:-0} times one more was started and ended"
 uptime=$(($(now) - from))

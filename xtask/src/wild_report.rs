@@ -185,8 +185,10 @@ mod tests {
 
     #[test]
     fn nothing_that_ran_is_no_success() {
-        let mut seen = Seen::default();
-        seen.seconds = 1.0;
+        let mut seen = Seen {
+            seconds: 1.0,
+            ..Seen::default()
+        };
         seen.line("wild-ended llcstat: failed to init");
         assert_eq!(
             seen.ended,

@@ -3,6 +3,9 @@
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The process that leaks on purpose.
+const CONTROL: &str = "lab-raw-fd";
+
 /// Gathered line by line.
 #[derive(Debug, Default)]
 pub struct Seen {
@@ -16,6 +19,8 @@ pub struct Seen {
     said: BTreeMap<String, u64>,
     /// Series that are called a leak.
     leaks: BTreeSet<String>,
+    /// What leaks on purpose is called so.
+    control: bool,
     /// The last event.
     summary: Value,
     /// Processes that held BPF objects, and what the sweeps saw them acquire.
@@ -23,8 +28,6 @@ pub struct Seen {
     acquired: u64,
     sweeps: u64,
     seconds: f64,
-    /// Only what grows through so many seconds is called a leak.
-    window: f64,
 }
 
 impl Seen {
@@ -60,16 +63,15 @@ impl Seen {
         let objects = &event["objects"];
         let what = format!("{} {}", text(&objects["kind"]), text(&objects["name"]));
         let words = match event["event"].as_str().unwrap_or_default() {
-            "start" => {
-                self.window = event["window_seconds"].as_f64().unwrap_or(f64::MAX);
-                return;
-            }
+            "start" => return,
             "summary" => {
                 self.summary = event.clone();
                 return;
             }
             "leak" => {
-                if event["leak"] == "yes" {
+                if who == CONTROL {
+                    self.control |= event["leak"] == "yes";
+                } else if event["leak"] == "yes" {
                     self.leaks
                         .insert(format!("{}: {event}", text(&event["id"])));
                 }
@@ -150,11 +152,13 @@ impl Seen {
         for leak in &self.leaks {
             println!("CALLED A LEAK: {leak}");
         }
-        let vain = self.ran.is_empty() || self.seconds <= self.window;
-        if vain {
-            println!("NOTHING RAN, OR FOR NO LONGER THAN THE WINDOW: this proves nothing");
+        if !self.control {
+            println!("NOTHING PROVED: {CONTROL} leaks all the time, and is not called a leak");
         }
-        self.leaks.is_empty() && !vain
+        if self.ran.is_empty() {
+            println!("NOTHING PROVED: no tool ran");
+        }
+        self.leaks.is_empty() && self.control && !self.ran.is_empty()
     }
 }
 
@@ -162,38 +166,44 @@ impl Seen {
 mod tests {
     use super::*;
 
+    fn leak(who: &str, leak: &str) -> String {
+        format!(
+            concat!(
+                r#"{{"event":"leak","id":"L1","t":1.5,"state":"growing","leak":"{}","#,
+                r#""holder":{{"comm":"{}"}},"objects":{{"kind":"map","name":"m"}}}}"#
+            ),
+            leak, who
+        )
+    }
+
     #[test]
     fn a_leak_is_one_and_a_suspicion_is_none() {
         let mut seen = Seen::default();
+        seen.line(r#"{"event":"start","t":0}"#);
         seen.line("wild-ran opensnoop 12");
-        seen.line(r#"{"event":"start","t":0,"window_seconds":2.0}"#);
-        seen.recording(r#"{"sweep":{"t":3.0,"series":[]}}"#);
-        let event = |leak: &str| {
-            format!(
-                r#"{{"event":"leak","id":"L1","t":1.5,"state":"growing","leak":"{leak}",
-                "holder":{{"type":"process","comm":"x"}},"objects":{{"kind":"map","name":"m"}}}}"#
-            )
-            .replace('\n', "")
-        };
-        seen.line(&event("suspected"));
-        seen.line(&event("suspected"));
+        seen.line(&leak(CONTROL, "yes"));
+        seen.line(&leak("x", "suspected"));
+        seen.line(&leak("x", "suspected"));
         assert_eq!(seen.said["suspected (growing) x: map m"], 2);
         assert!(seen.report("k"));
-        seen.line(&event("yes"));
+        seen.line(&leak("x", "yes"));
         assert!(!seen.report("k"));
     }
 
     #[test]
-    fn nothing_that_ran_is_no_success() {
-        let mut seen = Seen {
-            seconds: 1.0,
-            ..Seen::default()
-        };
+    fn a_run_that_could_not_fail_is_no_success() {
+        let mut seen = Seen::default();
+        seen.line("wild-ran opensnoop 12");
+        seen.line(&leak(CONTROL, "suspected"));
+        assert!(!seen.report("k"));
+
+        let mut seen = Seen::default();
         seen.line("wild-ended llcstat: failed to init");
         assert_eq!(
             seen.ended,
             [("llcstat".to_owned(), "failed to init".to_owned())]
         );
+        seen.line(&leak(CONTROL, "yes"));
         assert!(!seen.report("k"));
     }
 

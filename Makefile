@@ -1,6 +1,6 @@
 # What people and machines run. Everything else is cargo and `cargo xtask --help`.
 
-.PHONY: all deps build demo test test-kernels test-all test-lab test-metrics score lint fuzz bench bench-smoke clean
+.PHONY: all deps build demo test test-go test-kernels test-all test-lab test-metrics score lint fuzz bench bench-smoke clean
 all: build
 
 # What is missing of compilers, libraries and QEMU; silent if nothing is.
@@ -25,7 +25,11 @@ test-kernels: deps
 	cargo xtask self-test --kernel 6.12
 	cargo xtask test-kernels --reuse
 
-test-all: test lint test-kernels test-lab test-metrics fuzz bench-smoke
+test-all: test test-go lint test-kernels test-lab test-metrics fuzz bench-smoke
+
+# What reads Go, with programs of every release that it reads. Fetches their toolchains.
+test-go: deps
+	cargo test -p lastref-gobinary -- --ignored
 
 # The truth of every scenario of the lab with every version of its library; make test takes twelve.
 test-lab: deps

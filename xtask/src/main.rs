@@ -5,6 +5,7 @@ mod apt;
 mod batch;
 mod command;
 mod cpio;
+mod go_layouts;
 mod guest;
 mod initramfs;
 mod kernel_log;
@@ -96,6 +97,11 @@ enum Task {
         #[arg(long, default_value = "newest")]
         kernel: String,
     },
+    /// Read the layouts of Go's runtime anew, from a program built with each release
+    GoLayouts {
+        /// Only of this release (1.26.8), which then replaces its line; may be repeated
+        releases: Vec<String>,
+    },
     /// Run a watch around libbpf-tools and bpftrace, which do not leak, and fail if it says they do
     Wild {
         /// On this kernel
@@ -183,6 +189,7 @@ fn run(task: Task) -> Result<u8> {
             selftest::run(&workspace, &workspace.build_init(None)?, &kernel)?;
             Ok(0)
         }
+        Task::GoLayouts { releases } => go_layouts::run(&workspace.root, &releases).map(|()| 0),
         Task::Wild {
             kernel,
             seconds,

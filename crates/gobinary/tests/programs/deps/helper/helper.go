@@ -1,0 +1,5 @@
+// Package helper adds.
+package helper
+
+// Add adds.
+func Add(a, b int) int { return a + b }

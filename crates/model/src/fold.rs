@@ -1,12 +1,33 @@
-//! Paths that differ in one place, folded: `/sys/fs/bpf/pods/*/events`.
+//! Names and paths that differ in one place, folded: `flow_*`, `/sys/fs/bpf/pods/*/events`.
 //!
-//! Nothing is known of what a component means: what varies is found by
+//! Nothing is known of what a path's component means: what varies is found by
 //! comparing. A place is folded where at least [`ALIKE`] paths differ only
 //! there; what the differing parts have in common up to a separator stays
 //! (`*_ingress_map`).
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+
+/// A name with `*` for each run of digits: what differs in digits only is one.
+///
+/// ```
+/// assert_eq!(model::fold_digits("flow_17_v4"), "flow_*_v*");
+/// assert_eq!(model::fold_digits("events"), "events");
+/// ```
+pub fn fold_digits(name: &str) -> Cow<'_, str> {
+    if !name.bytes().any(|b| b.is_ascii_digit()) {
+        return Cow::Borrowed(name);
+    }
+    let mut folded = String::with_capacity(name.len());
+    for c in name.chars() {
+        if !c.is_ascii_digit() {
+            folded.push(c);
+        } else if !folded.ends_with('*') {
+            folded.push('*');
+        }
+    }
+    Cow::Owned(folded)
+}
 
 /// Two may be a coincidence.
 const ALIKE: usize = 3;

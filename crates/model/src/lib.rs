@@ -8,6 +8,7 @@
 //! No input or output happens here.
 
 mod diff;
+mod explain;
 mod fold;
 mod holder;
 mod metrics;
@@ -15,10 +16,15 @@ mod object;
 mod reference;
 mod snapshot;
 mod text;
+pub mod units;
 mod watch;
 
 pub use diff::{Before, Change, DiffReport, DiffTotals, Growth, GrowthOf};
-pub use fold::fold_paths;
+pub use explain::{
+    EvidenceKind, EvidenceLine, ExplainGroup, ExplainReport, ExplainedProcess, GcSummary,
+    LibraryVersion, Origin, OwnerSummary, PathKind, PathStep, Release, ReleaseState, Verdict,
+};
+pub use fold::{fold_digits, fold_paths};
 pub use holder::{Attachment, Container, Holder, IoUring, ObjectRef, Pin, Process, Socket};
 pub use metrics::{Census, Held, Metrics, Tally};
 pub use object::{

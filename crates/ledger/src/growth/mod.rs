@@ -129,6 +129,15 @@ impl Growth {
         self.series.values().map(|series| &series.last)
     }
 
+    /// The same, each with how it stands, if it was told of.
+    pub fn stands(&self, t: f64) -> impl Iterator<Item = (&SeriesSample, Option<LeakEvent>)> {
+        let all = self.series.values();
+        all.map(move |series| {
+            let told = series.number.and_then(|number| series.event(number, t));
+            (&series.last, told)
+        })
+    }
+
     /// Objects of each kind that were made since the first sweep, at least.
     pub fn created(&self) -> Created {
         self.created

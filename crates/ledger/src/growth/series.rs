@@ -2,7 +2,7 @@
 
 use model::{
     By, Created, Facts, Holder, Kind, Object, ObjectGroup, Process, Scope, SeriesSample, State,
-    SweepSample, fold_paths,
+    SweepSample, fold_digits, fold_paths,
 };
 use rustc_hash::FxHashMap;
 use std::collections::BTreeSet;
@@ -149,18 +149,7 @@ impl Members {
 
 /// Names that differ in digits only are one.
 pub(super) fn folded(name: &str) -> Arc<str> {
-    if !name.bytes().any(|b| b.is_ascii_digit()) {
-        return name.into();
-    }
-    let mut folded = String::with_capacity(name.len());
-    for c in name.chars() {
-        if !c.is_ascii_digit() {
-            folded.push(c);
-        } else if !folded.ends_with('*') {
-            folded.push('*');
-        }
-    }
-    folded.into()
+    fold_digits(name).into()
 }
 
 /// For so many seconds a series that has nothing is remembered: what falls to nothing and grows again

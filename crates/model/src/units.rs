@@ -3,8 +3,8 @@
 /// Bytes in binary units with one decimal: `512 B`, `8.0 MiB`.
 ///
 /// ```
-/// assert_eq!(view::units::bytes(512), "512 B");
-/// assert_eq!(view::units::bytes(8 << 20), "8.0 MiB");
+/// assert_eq!(model::units::bytes(512), "512 B");
+/// assert_eq!(model::units::bytes(8 << 20), "8.0 MiB");
 /// ```
 pub fn bytes(bytes: u64) -> String {
     if bytes < 1024 {
@@ -24,7 +24,7 @@ pub fn bytes(bytes: u64) -> String {
 /// A count with thousands separators: `1,204`.
 ///
 /// ```
-/// assert_eq!(view::units::count(1_234_567), "1,234,567");
+/// assert_eq!(model::units::count(1_234_567), "1,234,567");
 /// ```
 pub fn count(count: u64) -> String {
     let digits = count.to_string();
@@ -47,8 +47,8 @@ pub fn signed(number: i64) -> String {
 /// A count and its noun: `1 map`, `1,204 maps`.
 ///
 /// ```
-/// assert_eq!(view::units::counted(1, "map", "maps"), "1 map");
-/// assert_eq!(view::units::counted(1_204, "map", "maps"), "1,204 maps");
+/// assert_eq!(model::units::counted(1, "map", "maps"), "1 map");
+/// assert_eq!(model::units::counted(1_204, "map", "maps"), "1,204 maps");
 /// ```
 pub fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
@@ -58,8 +58,8 @@ pub fn counted(number: u64, one: &str, many: &str) -> String {
 /// `?` for what is no duration.
 ///
 /// ```
-/// assert_eq!(view::units::duration(32_168.0), "8 h 56 m");
-/// assert_eq!(view::units::duration(0.004), "4 ms");
+/// assert_eq!(model::units::duration(32_168.0), "8 h 56 m");
+/// assert_eq!(model::units::duration(0.004), "4 ms");
 /// ```
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {

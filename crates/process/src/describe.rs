@@ -67,6 +67,43 @@ impl Proc {
         Ok(process)
     }
 
+    /// The parent of a process; 0 if it is outside of this pid namespace, or there is none.
+    pub fn parent(&self, pid: u32) -> Result<u32, Error> {
+        let dir = self.process_dir(pid)?;
+        let mut buf = Vec::new();
+        dir.read_single("stat", SMALL, &mut buf)
+            .map_err(|errno| dir.error("stat", errno))?;
+        let stat = stat::parse(&buf).ok_or_else(|| dir.malformed("stat", "not its fields"))?;
+        Ok(stat.parent)
+    }
+
+    /// The process that a thread belongs to; of a process itself, that.
+    pub fn thread_group(&self, tid: u32) -> Result<u32, Error> {
+        let status = self.status(tid)?;
+        status::thread_group(&status).ok_or_else(|| Error::Malformed {
+            path: self.process_path(tid).join("status"),
+            what: "no line on its thread group",
+        })
+    }
+
+    /// A process's id in its innermost pid namespace.
+    pub fn ns_pid(&self, pid: u32) -> Result<Option<u32>, Error> {
+        Ok(status::ns_pid(&self.status(pid)?))
+    }
+
+    /// All processes that are shown to us, in no order.
+    pub fn processes(&self) -> Result<Vec<u32>, Error> {
+        crate::read::numbers(self.root())
+    }
+
+    fn status(&self, pid: u32) -> Result<Vec<u8>, Error> {
+        let dir = self.process_dir(pid)?;
+        let mut buf = Vec::new();
+        dir.read_single("status", SMALL, &mut buf)
+            .map_err(|errno| dir.error("status", errno))?;
+        Ok(buf)
+    }
+
     /// Whether a process has no other pid than the one `/proc` lists it by. The link costs half
     /// of `status` or less; where it may not be read, that is asked.
     fn is_in_our_pid_namespace(&self, dir: &ProcessDir) -> bool {

@@ -59,15 +59,27 @@ impl Error {
         matches!(self, Self::Gone { .. })
     }
 
+    /// There is no such file: the kernel has none of that kind for it.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The kernel refuses: more privilege would help.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Self::Denied { .. })
+    }
+
     /// A failed read of a file that does not belong to a process.
     pub(crate) fn from_errno(path: &Path, errno: Errno) -> Self {
+        Self::from_io(path, errno.into())
+    }
+
+    /// The same of an error of the standard library's.
+    pub(crate) fn from_io(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match errno {
-            Errno::ACCESS | Errno::PERM => Self::Denied { path },
-            errno => Self::Read {
-                path,
-                source: errno.into(),
-            },
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => Self::Denied { path },
+            _ => Self::Read { path, source },
         }
     }
 }

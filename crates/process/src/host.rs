@@ -17,12 +17,12 @@ impl Proc {
 
     /// Memory of this process at its most (`VmHWM`), in bytes.
     pub fn peak_memory(&self) -> Result<u64, Error> {
-        self.own_memory("VmHWM:", "no VmHWM")
+        self.own_memory("VmHWM", "no VmHWM")
     }
 
     /// Memory of this process now (`VmRSS`), in bytes.
     pub fn resident_memory(&self) -> Result<u64, Error> {
-        self.own_memory("VmRSS:", "no VmRSS")
+        self.own_memory("VmRSS", "no VmRSS")
     }
 
     fn own_memory(&self, name: &str, missing: &'static str) -> Result<u64, Error> {
@@ -31,13 +31,11 @@ impl Proc {
             path: path.clone(),
             what: missing,
         };
-        let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
+        let text = std::fs::read(&path).map_err(|source| Error::Read {
             path: path.clone(),
             source,
         })?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
-        Ok(kib.ok_or_else(malformed)? << 10)
+        crate::fdinfo::bytes(&text, name).ok_or_else(malformed)
     }
 
     /// Whether `/proc` keeps processes from us (`hidepid`): there is always a first one.

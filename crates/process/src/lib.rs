@@ -1,6 +1,6 @@
 //! What is read about a process from outside: `/proc` through an injectable root.
 //!
-//! [`Proc`] reads; the modules [`stat`], [`status`], [`cgroup`], [`mountinfo`],
+//! [`Proc`] reads; the modules [`stat`], [`status`], [`cgroup`], [`maps`], [`mountinfo`],
 //! [`namespace`], [`fdinfo`] and [`runtime::parse`] parse, and know no file system. All input is
 //! hostile: names hold any byte, tables have any length. Every read is bounded,
 //! and bytes become text through [`model::decode`].
@@ -20,6 +20,8 @@ pub mod fdinfo;
 pub mod fdstore;
 mod host;
 pub mod limits;
+pub mod maps;
+mod memory;
 mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
@@ -30,8 +32,10 @@ pub mod stat;
 pub mod status;
 
 pub use error::Error;
-pub use fd::{FdInfo, FdObject};
+pub use fd::{BpfDescriptor, FdInfo, FdObject};
 pub use fdstore::{FdStores, Keeper};
+pub use maps::Mapping;
+pub use memory::ProcessMemory;
 pub use mountinfo::{BpffsMount, BpffsMounts};
 pub use namespaces::{MountNamespace, MountNamespaces, NetNamespace, NetNamespaces};
 

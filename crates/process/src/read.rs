@@ -187,8 +187,5 @@ pub(crate) fn numbers(path: &Path) -> Result<Vec<u32>, Error> {
         }
         Ok(found)
     };
-    list().map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })
+    list().map_err(|source| Error::from_io(path, source))
 }

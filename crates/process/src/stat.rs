@@ -9,6 +9,8 @@ pub struct Stat<'a> {
     pub comm: &'a [u8],
     /// `R`, `S`, `D`, `Z` …
     pub state: u8,
+    /// The parent, in the reader's pid namespace; 0 if it is outside, or there is none.
+    pub parent: u32,
     /// Threads, a dead main thread included.
     pub threads: u32,
     /// When it started, in clock ticks (1/100 s) since boot, as the reader's
@@ -33,14 +35,15 @@ pub fn parse(content: &[u8]) -> Option<Stat<'_>> {
     let comm = content.get(open + 1..close)?;
     let after = content.get(close + 1..)?;
     let mut fields = after.trim_ascii().split(|&b| b == b' ');
-    // proc_pid_stat(5) counts from 1: 1 pid, 2 comm, 3 state, 20 num_threads, 22 starttime.
+    // proc_pid_stat(5) counts from 1: 1 pid, 2 comm, 3 state, 4 ppid, 20 num_threads, 22 starttime.
     let &[state] = fields.next()? else {
         return None;
     };
     Some(Stat {
         comm,
         state,
-        threads: number(fields.nth(20 - 4)?)?,
+        parent: number(fields.next()?)?,
+        threads: number(fields.nth(20 - 5)?)?,
         start_ticks: number(fields.nth(1)?)?,
     })
 }
@@ -66,6 +69,7 @@ mod tests {
         let expected = Stat {
             comm: b"cat",
             state: b'S',
+            parent: 6592,
             threads: 3,
             start_ticks: 159_487,
         };

@@ -17,9 +17,23 @@ pub fn ns_pid(content: &[u8]) -> Option<u32> {
     number(line.split(|&b| b == b'\t').next_back()?)
 }
 
+/// The process that a thread belongs to, in the reader's pid namespace: the line `Tgid:`.
+pub fn thread_group(content: &[u8]) -> Option<u32> {
+    crate::fdinfo::value(content, "Tgid").and_then(|tgid| u32::try_from(tgid).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_tells_its_process() {
+        assert_eq!(
+            thread_group(b"Name:\tcat\nTgid:\t6597\nPid:\t7000\n"),
+            Some(6597)
+        );
+        assert_eq!(thread_group(b"Name:\tTgid:\t1\n"), None);
+    }
 
     #[test]
     fn the_innermost_is_last() {

@@ -1,0 +1,311 @@
+//! What waits to be run: the blocks of the finalizers' queue, and those of the cleanups'.
+//!
+//! Facts: `runtime/mfinal.go` (`queuefinalizer`, `runFinalizers`) and `runtime/mcleanup.go` (`cleanupQueue`,
+//! `runCleanups`). A finalizer's entry stays until its function has returned; then it is cleared, and the block's count goes
+//! down. A cleanup's entry is cleared before its function is called, and the block's count set to zero when all of them
+//! have returned. All blocks that there ever were are on one list.
+
+use crate::error::Error;
+use crate::fields::Fields;
+use crate::find::{Variables, checks};
+use crate::look::{Call, Look, Queued, State, TypeName};
+use crate::names::Names;
+use crate::reader::{Blocks, Gathered, Reader, number};
+use crate::specials::{CLOSURE, Closures};
+use gobinary::layout::Field;
+use rustc_hash::FxHashSet;
+
+/// Blocks of a list at most: six million finalizers.
+const MOST_BLOCKS: usize = 1 << 16;
+
+/// Reads both queues. The look has the goroutines that run them.
+pub fn read(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: &Variables,
+    names: &mut Names<'_>,
+    wanted: &dyn Fn(&TypeName) -> u64,
+    look: &mut Look,
+) -> Result<(), Error> {
+    finalizers(reader, fields, at, names, wanted, look)?;
+    if at.cleanups != 0 {
+        cleanups(reader, fields, at, names, look)?;
+    }
+    Ok(())
+}
+
+/// A block as it was read.
+struct Block {
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    fn get(&self, field: Field) -> u64 {
+        number(&self.bytes, field.offset, field.size.min(8)).unwrap_or(0)
+    }
+
+    /// The entries below its count, with their index.
+    fn entries(&self, from: u64, size: u64, count: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let entries = self.bytes.get(from as usize..).unwrap_or_default();
+        (0..).zip(
+            entries
+                .chunks_exact(size.max(8) as usize)
+                .take(count as usize),
+        )
+    }
+}
+
+/// All blocks from a variable on, by their field that links them.
+fn blocks(reader: &Reader<'_>, first: u64, link: Field, size: u64) -> Result<Vec<Block>, Error> {
+    let mut found = Vec::new();
+    let mut seen = FxHashSet::default();
+    let mut memory = Blocks::new(reader);
+    let mut next = reader.word(first)?;
+    while checks::pointer(next) && found.len() < MOST_BLOCKS && seen.insert(next) {
+        let mut bytes = vec![0; size as usize];
+        if !memory.fill(next, &mut bytes)? {
+            break;
+        }
+        let block = Block { at: next, bytes };
+        next = block.get(link);
+        found.push(block);
+    }
+    Ok(found)
+}
+
+fn finalizers(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: &Variables,
+    names: &mut Names<'_>,
+    wanted: &dyn Fn(&TypeName) -> u64,
+    look: &mut Look,
+) -> Result<(), Error> {
+    let (of, entry) = (&fields.finalizer_block, &fields.finalizer);
+    let most = of.entries.size / entry.size.max(1);
+    let before = blocks(reader, at.all_finalizers, of.all, of.size)?;
+    let word = |bytes: &[u8], field: Field| number(bytes, field.offset, 8).unwrap_or(0);
+    let used = |block: &Block| block.get(of.count).min(most);
+    // What the entries refer to.
+    let mut ranges = Vec::new();
+    for (_, bytes) in before
+        .iter()
+        .flat_map(|block| block.entries(of.entries.offset, entry.size, used(block)))
+    {
+        let (function, object) = (word(bytes, entry.function), word(bytes, entry.argument));
+        ranges.push((function, if object == 0 { CLOSURE } else { 8 }));
+        let pointer = word(bytes, entry.pointer_type);
+        if object != 0 && pointer != 0 {
+            ranges.push((object, wanted(&names.type_name(pointer))));
+        }
+    }
+    let held = reader.gather(ranges)?;
+    let closures = before
+        .iter()
+        .flat_map(|block| block.entries(of.entries.offset, entry.size, used(block)));
+    let closures = closures
+        .filter(|(_, bytes)| word(bytes, entry.argument) == 0)
+        .filter_map(|(_, bytes)| held.get(word(bytes, entry.function), CLOSURE));
+    let closures = Closures::read(reader, closures)?;
+
+    let after = blocks(reader, at.all_finalizers, of.all, of.size)?;
+    let idle = !look
+        .runners
+        .iter()
+        .any(|r| !r.cleanups && r.state != State::Idle);
+    let running = if idle {
+        0
+    } else {
+        running_block(reader, fields, at, &before)?
+    };
+    for block in &before {
+        let Some(later) = after.iter().find(|later| later.at == block.at) else {
+            continue;
+        };
+        for (i, bytes) in block.entries(of.entries.offset, entry.size, used(block)) {
+            let from = (of.entries.offset + i * entry.size) as usize;
+            let same = later.bytes.get(from..from + entry.size as usize) == Some(bytes);
+            if i >= used(later) || !same {
+                look.queue_moved += 1;
+                continue;
+            }
+            let call = finalizer_call(fields, names, wanted, bytes, &held, &closures);
+            let Some(call) = call else {
+                look.queue_moved += 1;
+                continue;
+            };
+            look.queue.push(Queued {
+                call,
+                running: block.at == running && i + 1 == used(block),
+                held: false,
+            });
+        }
+    }
+    Ok(())
+}
+
+fn finalizer_call(
+    fields: &Fields,
+    names: &mut Names<'_>,
+    wanted: &dyn Fn(&TypeName) -> u64,
+    bytes: &[u8],
+    held: &Gathered,
+    closures: &Closures,
+) -> Option<Call> {
+    let entry = &fields.finalizer;
+    let word = |field: Field| number(bytes, field.offset, 8).unwrap_or(0);
+    let (function, object, pointer) = (
+        word(entry.function),
+        word(entry.argument),
+        word(entry.pointer_type),
+    );
+    if object == 0 && pointer == 0 && word(entry.first) == 0 {
+        // A cleanup of Go 1.24: runtime.freeSpecial queues its closure without an argument. Another entry
+        // that is only half written has a function of its own.
+        let (function, argument) = closures.unwrap(names, held.get(function, CLOSURE)?);
+        return Some(Call::Cleanup { function, argument });
+    }
+    // Fields are written one after the other, the object last (runtime.queuefinalizer).
+    if function == 0 || object == 0 || pointer == 0 {
+        return None;
+    }
+    let pointer = names.type_name(pointer);
+    let len = wanted(&pointer);
+    Some(Call::Finalizer {
+        object,
+        function: names.function(held.word(function)?),
+        bytes: if len > 0 {
+            held.get(object, len).map(Box::from)
+        } else {
+            None
+        },
+        pointer,
+    })
+}
+
+/// The block that the goroutine of finalizers works on: it took the whole queue, and goes along it. So it is the
+/// first of those that are not empty and not in the queue.
+fn running_block(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: &Variables,
+    all: &[Block],
+) -> Result<u64, Error> {
+    let of = &fields.finalizer_block;
+    let queued: FxHashSet<u64> = blocks(reader, at.finalizers, of.next, of.size)?
+        .iter()
+        .map(|block| block.at)
+        .collect();
+    let taken: Vec<&Block> = all
+        .iter()
+        .filter(|block| block.get(of.count) > 0 && !queued.contains(&block.at))
+        .collect();
+    let follows: FxHashSet<u64> = taken.iter().map(|block| block.get(of.next)).collect();
+    let first = taken.iter().find(|block| !follows.contains(&block.at));
+    Ok(first.map_or(0, |block| block.at))
+}
+
+fn cleanups(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: &Variables,
+    names: &mut Names<'_>,
+    look: &mut Look,
+) -> Result<(), Error> {
+    let (Some(queue), Some(header)) = (&fields.cleanup_queue, &fields.cleanup_header) else {
+        return Ok(());
+    };
+    look.cleanups_run = Some(checks::field(reader, at.cleanups, queue.executed)?);
+    let size = fields.cleanup_fn.as_ref().map_or(8, |entry| entry.size);
+    let most = fields.cleanup_block.saturating_sub(header.size) / size.max(1);
+    let first = at.cleanups.wrapping_add(queue.all.offset);
+    let before = blocks(reader, first, header.all, fields.cleanup_block)?;
+    let used = |block: &Block| block.get(header.count).min(most);
+    let word = |bytes: &[u8], field: Field| number(bytes, field.offset, 8).unwrap_or(0);
+    let entries = || {
+        before
+            .iter()
+            .flat_map(|block| block.entries(header.size, size, used(block)))
+    };
+    let mut ranges = Vec::new();
+    for (_, bytes) in entries() {
+        match &fields.cleanup_fn {
+            Some(entry) => {
+                ranges.push((word(bytes, entry.function), 8));
+                ranges.push((word(bytes, entry.argument), 8));
+            }
+            None => ranges.push((number(bytes, 0, 8).unwrap_or(0), CLOSURE)),
+        }
+    }
+    let held = reader.gather(ranges)?;
+    let closure = |bytes: &[u8]| held.get(number(bytes, 0, 8)?, CLOSURE);
+    let closures = match &fields.cleanup_fn {
+        Some(_) => None,
+        None => Some(Closures::read(
+            reader,
+            entries().filter_map(|(_, bytes)| closure(bytes)),
+        )?),
+    };
+    let after = blocks(reader, first, header.all, fields.cleanup_block)?;
+    let held_back = processors(reader, fields, at)?;
+    for block in &before {
+        let Some(later) = after.iter().find(|later| later.at == block.at) else {
+            continue;
+        };
+        for (i, bytes) in block.entries(header.size, size, used(block)) {
+            if bytes.iter().all(|byte| *byte == 0) {
+                // It has been called, or is being called.
+                continue;
+            }
+            let from = (header.size + i * size) as usize;
+            let same = later.bytes.get(from..from + size as usize) == Some(bytes);
+            let call = match (&fields.cleanup_fn, &closures) {
+                (Some(entry), _) => {
+                    let code = held.word(word(bytes, entry.function));
+                    code.map(|pc| Call::Cleanup {
+                        function: names.function(pc),
+                        argument: held.word(word(bytes, entry.argument)),
+                    })
+                }
+                (None, Some(closures)) => closure(bytes).map(|closure| {
+                    let (function, argument) = closures.unwrap(names, closure);
+                    Call::Cleanup { function, argument }
+                }),
+                (None, None) => None,
+            };
+            match call.filter(|_| same && i < used(later)) {
+                Some(call) => look.queue.push(Queued {
+                    call,
+                    running: false,
+                    held: held_back.contains(&block.at),
+                }),
+                None => look.queue_moved += 1,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The blocks that processors fill while they sweep (`p.cleanups`): not given to a goroutine yet.
+fn processors(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: &Variables,
+) -> Result<FxHashSet<u64>, Error> {
+    let Some(cleanups) = fields.p_cleanups.filter(|_| at.processors != 0) else {
+        return Ok(FxHashSet::default());
+    };
+    let Some((list, len)) = checks::slice(reader, at.processors)? else {
+        return Ok(FxHashSet::default());
+    };
+    let all = reader.bytes(list, len.min(1 << 16) * 8)?;
+    let place = |word: &[u8]| Some(number(word, 0, 8)?.wrapping_add(cleanups.offset));
+    let places: Vec<u64> = all.chunks_exact(8).filter_map(place).collect();
+    let read = reader.gather(places.iter().map(|at| (*at, 8)))?;
+    Ok(places
+        .iter()
+        .filter_map(|at| read.word(*at))
+        .filter(|block| *block != 0)
+        .collect())
+}

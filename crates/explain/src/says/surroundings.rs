@@ -1,0 +1,118 @@
+//! Mappings and memory, the heap profile, growth.
+
+use super::{Context, Line};
+use crate::evidence::{GrowthSource, Memory, ProfiledStack};
+use crate::group::Group;
+use model::units::{bytes, count, counted, duration};
+use model::{EvidenceKind, Leak, Verdict};
+
+/// Stacks of the heap profile that are told.
+const STACKS: usize = 3;
+
+pub(super) fn say<'e>(
+    context: &Context<'e>,
+    group: &Group<'e>,
+    largest: bool,
+    lines: &mut Vec<Line>,
+) {
+    if let Some(says) = mappings(context, group) {
+        lines.push((EvidenceKind::MemoryMap, says));
+    }
+    if largest {
+        if let Some(memory) = &context.evidence.memory {
+            lines.push((EvidenceKind::MemoryMap, anonymous(memory)));
+        }
+        let owned = group.owners().next().is_some();
+        let stacks = context
+            .evidence
+            .profile
+            .iter()
+            .filter(|_| owned)
+            .take(STACKS);
+        lines.extend(
+            stacks
+                .filter_map(profiled)
+                .map(|says| (EvidenceKind::HeapProfile, says)),
+        );
+    }
+    if let Some(says) = growth(context, group) {
+        lines.push((EvidenceKind::Growth, says));
+    }
+}
+
+fn mappings(context: &Context<'_>, group: &Group<'_>) -> Option<String> {
+    if group.verdict != Verdict::Mapped {
+        return None;
+    }
+    let files = counted(group.count(), "file is", "files are");
+    let what = format!("no descriptor is left; {files} mapped");
+    Some(match &context.evidence.memory {
+        Some(memory) => format!(
+            "{what}; the process has {} of BPF maps, {} in all",
+            counted(memory.mappings, "mapping", "mappings"),
+            bytes(memory.mapped_bytes)
+        ),
+        None => what,
+    })
+}
+
+fn anonymous(memory: &Memory) -> String {
+    let now = bytes(memory.anonymous_bytes);
+    match memory.anonymous_growth {
+        None => format!("anonymous memory {now}: what objects take is the kernel's, and not in it"),
+        Some(growth) => {
+            let sign = if growth < 0 { '-' } else { '+' };
+            format!(
+                "anonymous memory {now}, {sign}{} in {}: wrappers, not objects, whose memory is the kernel's",
+                bytes(growth.unsigned_abs()),
+                duration(memory.seconds)
+            )
+        }
+    }
+}
+
+fn profiled(stack: &ProfiledStack) -> Option<String> {
+    let frame = stack.site.frames.first()?;
+    let mut place = frame.function.clone();
+    if let Some(file) = &frame.file {
+        place = format!("{place} {file}");
+        if let Some(line) = frame.line {
+            place = format!("{place}:{line}");
+        }
+    }
+    Some(format!(
+        "heap profile: {} in use, {}, allocated in {place}",
+        counted(stack.objects, "object", "objects"),
+        bytes(stack.bytes)
+    ))
+}
+
+fn growth<'e>(context: &Context<'e>, group: &Group<'e>) -> Option<String> {
+    let growth = context.growth(group)?;
+    let source = match growth.source {
+        GrowthSource::Looks { looks, seconds } => format!(
+            "in {} over {}",
+            counted(u64::from(looks), "look", "looks"),
+            duration(seconds)
+        ),
+        GrowthSource::Recording { seconds } => format!("in a recording of {}", duration(seconds)),
+    };
+    let rate = growth.per_second;
+    let rate = if rate.is_finite() { rate } else { 0.0 };
+    let mut says = match growth.leak {
+        Leak::Yes | Leak::Suspected => format!("{rate:+.1}/s {source}"),
+        Leak::No => format!("does not grow {source}"),
+        Leak::Unknown => format!("looked at too shortly to say whether it grows: {source}"),
+    };
+    if matches!(growth.leak, Leak::Yes | Leak::Suspected) {
+        for limit in growth.exhausts.iter().take(1) {
+            says = format!(
+                "{says}; {} {} in {}",
+                limit.limit,
+                count(limit.value),
+                duration(limit.in_seconds as f64)
+            );
+        }
+    }
+    Some(says)
+}

@@ -26,6 +26,8 @@ pub enum Command {
     Why(WhyArgs),
     /// Follow handles live, and tell of leaks as they grow
     Watch(WatchArgs),
+    /// Say why a process still holds its handles
+    Explain(ExplainArgs),
     /// Known leaks, reproduced for real
     Lab(LabArgs),
     /// The process that a lab scenario runs in
@@ -210,6 +212,24 @@ pub struct WatchArgs {
     /// Run this, and follow it and all that it starts until it ends
     #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["duration", "pid", "cgroup"])]
     pub command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct ExplainArgs {
+    /// The process: its pid here, or in its own pid namespace if that is unique
+    #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// Look for this long, to see what grows; 0 is one look
+    #[arg(long = "for", default_value = "2s", value_name = "DURATION", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Take growth from a recording of `watch --record`; - reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub from: Option<PathBuf>,
+    /// Where the program allocates, from its own heap profile (/debug/pprof/heap)
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// Where metrics go.

@@ -2,7 +2,7 @@
 
 use crate::exit::Usage;
 use ledger::{Correction, Ledger};
-use model::{ListReport, Snapshot};
+use model::Snapshot;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -17,7 +17,7 @@ pub struct Opened {
 
 /// Reads a report; its accounts are closed again.
 pub fn open(file: &Path) -> anyhow::Result<Opened> {
-    let report = read(file)?;
+    let report = parsed(file, record::list_report)?;
     let (ledger, corrections) = Ledger::reopen(report.objects);
     warn(&name(file), &corrections);
     Ok(Opened {
@@ -41,14 +41,10 @@ pub fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-fn read(file: &Path) -> anyhow::Result<ListReport> {
-    parsed(file, record::list_report)
-}
-
 /// Reads what `parse` can read of a file.
-pub fn parsed<T>(
+pub fn parsed<T, E: std::fmt::Display>(
     file: &Path,
-    parse: impl FnOnce(&[u8]) -> Result<T, record::Error>,
+    parse: impl FnOnce(&[u8]) -> Result<T, E>,
 ) -> anyhow::Result<T> {
     let fail = |why: &dyn std::fmt::Display| Usage(format!("{}: {why}", name(file)));
     let bytes = if is_stdin(file) {

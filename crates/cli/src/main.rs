@@ -6,6 +6,7 @@
 mod args;
 mod diff;
 mod exit;
+mod explain;
 mod fail;
 mod filter;
 mod from;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         args::Command::Ls(args) => ls::run(&args),
         args::Command::Why(args) => why::run(&args),
         args::Command::Watch(args) => watch::run(&args),
+        args::Command::Explain(args) => explain::run(&args),
         args::Command::Lab(args) => labs::run(&args),
         args::Command::LabChild(args) => labs::child(&args),
     };

@@ -150,6 +150,11 @@ pub fn processes_beside(pid: u32) -> Vec<u32> {
     }
 }
 
+/// It has not ended, or another has its pid.
+pub fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
 /// The processes in a pid namespace.
 pub fn processes_in(namespace: &Path) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -7,6 +7,8 @@
 
 mod details;
 mod elsewhere;
+mod explain;
+mod handles;
 mod join;
 mod name;
 mod netns;
@@ -20,6 +22,7 @@ mod unique;
 mod watch;
 
 pub use details::types;
+pub use explain::{ExplainError, ExplainOptions, PidError, ProfiledStack, explain};
 pub use kernel::Needs;
 pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};

@@ -3,6 +3,7 @@
 use crate::Error;
 use crate::details::{self, Counts};
 use crate::elsewhere;
+use crate::handles::{self, Handle};
 use crate::join::{self, Pass};
 use crate::passing::{Bereft, Watched};
 use crate::people::{People, Remembered};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 pub struct Sweeper {
     walks: Walks,
     proc: Proc,
+    handles_of: Option<u32>,
     boot_id: Option<String>,
     /// Processes that the sweep before has described.
     remembered: Remembered,
@@ -35,6 +37,8 @@ pub struct Sweep {
     pub snapshot: Snapshot,
     /// The accounts.
     pub ledger: Ledger,
+    /// Of the process that [`Sweeper::list_handles`] was told of.
+    pub(crate) handles: Vec<Handle>,
     /// Pinned objects by device and inode number.
     pub(crate) pinned: FxHashMap<((u32, u32), u64), ObjectId>,
     /// Why the walk over pins could not be made in full.
@@ -50,6 +54,7 @@ impl Sweeper {
         let proc = Proc::new();
         Ok(Self {
             walks: Walks::load()?,
+            handles_of: None,
             boot_id: proc.boot_id().ok(),
             proc,
             remembered: Remembered::default(),
@@ -63,6 +68,18 @@ impl Sweeper {
 
     pub(crate) fn walks_mut(&mut self) -> &mut Walks {
         &mut self.walks
+    }
+
+    /// From now on each sweep lists the handles of this process, one by one.
+    pub(crate) fn list_handles(&mut self, pid: u32) {
+        self.handles_of = Some(pid);
+    }
+
+    /// The handles of a process, as they are now: those that have descriptors.
+    pub(crate) fn handles(&mut self, pid: u32) -> Result<Vec<Handle>, Error> {
+        let objects = self.walks.objects()?;
+        let files = self.walks.files()?;
+        Ok(handles::of(pid, &files, None, &objects))
     }
 
     /// Processor time spent so far on loading the programs of costly walks.
@@ -95,7 +112,7 @@ impl Sweeper {
         let mut looked_elsewhere = false;
         // Time that further passes have taken.
         let mut further = Duration::ZERO;
-        let (ledger, after, mut cannot_see) = loop {
+        let (ledger, after, files, mut cannot_see) = loop {
             passes += 1;
             let clock = Clock::start(&self.walks);
             let mut view = self.view();
@@ -148,7 +165,7 @@ impl Sweeper {
                     staged.say_cut(&mut view);
                     ledger = ledger.out_of_sight(&view.sight);
                 }
-                break (ledger, after, view.cannot_see);
+                break (ledger, after, files, view.cannot_see);
             }
             (before, objects) = if remainder {
                 let watched = self.watch(after)?;
@@ -171,6 +188,9 @@ impl Sweeper {
         if other_btf.is_some_and(|found| found.is_ok_and(|btfs| !btfs.is_empty())) {
             staged_walks.push("BTF by id".into());
         }
+        let mapped = staged.mappings.as_ref();
+        let handles = self.handles_of;
+        let handles = handles.map(|pid| handles::of(pid, &files, mapped, &after));
         let snapshot = Snapshot {
             time,
             boot_id: self.boot_id.clone(),
@@ -191,6 +211,7 @@ impl Sweeper {
             snapshot,
             ledger,
             incomplete: staged.incomplete(),
+            handles: handles.unwrap_or_default(),
             pinned: pinned.unwrap_or_default(),
             pins_unseen: staged.failed.remove(&Walk::Pins),
         })

@@ -1,10 +1,12 @@
-//! Reports as text for people: `lastref ls`, `lastref ls --diff` and `lastref why`.
+//! Reports as text for people: `lastref ls`, `lastref ls --diff`, `lastref why`, `lastref watch` and
+//! `lastref explain`.
 //!
 //! ```text
 //! list/  ls:  rows (grouped or not) ──► columns that fit ──► totals and footer
 //! diff/  ls --diff: what grew, the tables of what appeared and vanished, what changed
 //! why/   why: headline, the account as a tree, chains, how to let it go
 //! watch  watch: a line, wrapped, for each event
+//! explain  explain: each group of handles with its verdict, and what that rests on
 //!             └── all write through Screen: it alone knows width and colour
 //! metrics/  watch --metrics: `OpenMetrics` text, which is for machines
 //! ```
@@ -20,6 +22,7 @@
 //! variation selectors.
 
 mod diff;
+mod explain;
 mod footer;
 mod held_by;
 mod list;
@@ -27,15 +30,16 @@ mod metrics;
 mod screen;
 mod shell;
 mod text;
-pub mod units;
 mod watch;
 mod why;
 mod words;
 mod wrapped;
 
 pub use diff::diff;
+pub use explain::explain;
 pub use list::{Grouping, ListOptions, ParseSortError, Sort, list, sort};
 pub use metrics::{METRICS_TYPE, metrics};
+pub use model::units;
 pub use watch::watch;
 pub use why::why;
 pub use wrapped::Wrapped;

@@ -3,7 +3,7 @@
 use crate::screen::{Paint, Screen, plain};
 use crate::text::wrap;
 use crate::{Style, footer, units, words};
-use model::{By, Holder, Leak, LeakEvent, Trend, WatchEvent, WatchStart, WatchSummary};
+use model::{By, Exhaustion, Holder, Leak, LeakEvent, Trend, WatchEvent, WatchStart, WatchSummary};
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
@@ -153,18 +153,23 @@ fn told(leak: &LeakEvent) -> String {
         Trend::Over => {}
     }
     for limit in leak.exhausts.iter().take(2) {
-        let value = match limit.limit.as_str() {
-            "RLIMIT_NOFILE" | "fs.file-max" => units::count(limit.value),
-            _ => units::bytes(limit.value),
-        };
-        let time = units::duration(limit.in_seconds as f64);
-        let _ = write!(text, "; {} {value} in {time}", limit.limit);
+        let _ = write!(text, "; {}", self::limit(limit));
     }
     text
 }
 
+/// `RLIMIT_NOFILE 65,536 in 8 h 56 m`
+pub(crate) fn limit(limit: &Exhaustion) -> String {
+    let value = match limit.limit.as_str() {
+        "RLIMIT_NOFILE" | "fs.file-max" => units::count(limit.value),
+        _ => units::bytes(limit.value),
+    };
+    let time = units::duration(limit.in_seconds as f64);
+    format!("{} {value} in {time}", limit.limit)
+}
+
 /// `2.0/s`, `3.1 a minute`, `1.5 an hour`
-fn rate(per_second: f64) -> String {
+pub(crate) fn rate(per_second: f64) -> String {
     if per_second >= 0.095 {
         format!("{per_second:.1}/s")
     } else if per_second * 60.0 >= 0.95 {
@@ -174,7 +179,7 @@ fn rate(per_second: f64) -> String {
     }
 }
 
-fn objects(group: &model::ObjectGroup) -> String {
+pub(crate) fn objects(group: &model::ObjectGroup) -> String {
     let (one, many) = words::nouns(group.kind);
     let mut text = match group.count {
         1 => {

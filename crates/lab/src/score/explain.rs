@@ -57,6 +57,16 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
         .flat_map(|group| group.verdicts.iter().map(String::as_str))
         .collect();
     let [least, most] = handles(class, books);
+    let begin = class.ids(books.get(..1).unwrap_or_default());
+    let is_new = |group: &Value| {
+        let ids = group["objects"]["ids"].as_array();
+        let mut ids = ids
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_u64)
+            .peekable();
+        ids.peek().is_some() && ids.all(|id| !begin.contains(&id))
+    };
     for group in said {
         let listed = group["objects"]["ids"].as_array().into_iter().flatten();
         let strange = listed
@@ -73,7 +83,7 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
         match group["verdict"].as_str().unwrap_or("unknown") {
             "unknown" => against.unknown.push(format!("{name}: verdict unknown")),
             // Before the look a collection was forced: what was made since then it has not seen.
-            "not-judged" if group["count"].as_u64() <= Some(most - least) => {}
+            "not-judged" if group["count"].as_u64() <= Some(most - least) || is_new(group) => {}
             verdict if acceptable.contains(&verdict) => {}
             verdict => against.wrong.push(format!(
                 "{name}: {verdict}, not {}",

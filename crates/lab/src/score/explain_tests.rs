@@ -66,6 +66,27 @@ fn with(changes: &[(&str, Value)]) -> Verdict {
 }
 
 #[test]
+fn what_was_made_since_the_collection_need_not_be_judged() {
+    let not_judged = |ids: Value| {
+        let verdict = ("/groups/1/verdict", json!("not-judged"));
+        with(&[verdict, ("/groups/1/objects/ids", ids)])
+    };
+    // That was there before.
+    assert_eq!(not_judged(json!([9])), Verdict::Wrong);
+    assert_eq!(not_judged(json!([])), Verdict::Wrong);
+    // The same handle, replaced meanwhile: its book tells of it.
+    let mut books = books();
+    for (said, id) in books.iter_mut().zip([8, 9, 9]) {
+        let config = said.groups.get_mut("config").expect("it is there");
+        config.held = vec![id];
+    }
+    let mut report = report();
+    report["groups"][1]["verdict"] = json!("not-judged");
+    let judged = judge_explain(&manifest(), &books, &[report]);
+    assert_eq!(judged.result, Verdict::Right, "{judged:?}");
+}
+
+#[test]
 fn the_truth_is_right() {
     let judged = judge_explain(&manifest(), &books(), &[report()]);
     assert_eq!(

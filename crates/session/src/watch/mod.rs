@@ -3,7 +3,7 @@
 //! No hook on any system call: what comes and goes between two sweeps is not seen, and what is
 //! counted is said to be a lower bound.
 
-mod ahead;
+pub(crate) mod ahead;
 mod command;
 mod measures;
 

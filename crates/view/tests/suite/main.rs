@@ -1,6 +1,7 @@
 //! The screens, as a user sees them.
 
 mod diff;
+mod explain;
 mod hostile;
 mod kernel;
 mod kernel_world;

@@ -1,6 +1,6 @@
 //! Reports as text, without colour.
 
-use model::{DiffReport, ListReport, WhyReport};
+use model::{DiffReport, ExplainReport, ListReport, WhyReport};
 use view::{ListOptions, Style};
 
 fn plain(width: usize, write: impl FnOnce(&Style, &mut Vec<u8>) -> std::io::Result<()>) -> String {
@@ -29,6 +29,10 @@ pub fn diff(report: &DiffReport, options: ListOptions, width: usize) -> String {
 
 pub fn why(report: &WhyReport, width: usize) -> String {
     plain(width, |style, out| view::why(report, style, out))
+}
+
+pub fn explain(report: &ExplainReport, width: usize) -> String {
+    plain(width, |style, out| view::explain(report, style, out))
 }
 
 /// All of these stand in the text.

@@ -28,6 +28,13 @@ pub struct Table {
     pub unshared: Vec<(Addr, Vec<u32>)>,
 }
 
+impl Table {
+    /// All processes that have it.
+    pub fn sharers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.also.iter().copied().chain([self.pid])
+    }
+}
+
 /// A file that something else has too: another descriptor, a mapping, a message in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SharedFile {

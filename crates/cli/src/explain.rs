@@ -1,0 +1,61 @@
+//! `lastref explain`
+
+use crate::args::ExplainArgs;
+use crate::exit::{Answer, Usage};
+use crate::{from, output};
+use model::{ExplainReport, Leak};
+use session::{ExplainError, ExplainOptions, ProfiledStack};
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// A look that takes longer says so.
+const LONG: Duration = Duration::from_secs(5);
+
+pub fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
+    let options = ExplainOptions {
+        duration: args.duration,
+        recording: args.from.as_deref().map(recording).transpose()?,
+        profile: args.profile.as_deref().map(profile).transpose()?,
+    };
+    if args.duration >= LONG && std::io::stderr().is_terminal() {
+        let time = view::units::duration(args.duration.as_secs_f64());
+        eprintln!("lastref: looking for {time}");
+    }
+    let report = match session::explain(args.pid, options) {
+        Ok(report) => report,
+        Err(ExplainError::Sweep(error)) => return Err(error.into()),
+        Err(error) => return Err(Usage(error.to_string()).into()),
+    };
+    if args.common.is_json() {
+        output::json(&report)?;
+    } else {
+        output::print(|out| view::explain(&report, &output::style(), out))?;
+    }
+    let leaks = report.groups.iter().any(|group| group.leak == Leak::Yes);
+    Ok(Answer::of(args.common.strict && is_partial(&report), leaks))
+}
+
+fn is_partial(report: &ExplainReport) -> bool {
+    !report.cannot_see.is_empty()
+}
+
+/// Growth as a watch recorded it, and its window.
+fn recording(file: &Path) -> anyhow::Result<(Vec<model::SweepSample>, f64)> {
+    let recording = from::parsed(file, record::recording)?;
+    if let Some(why) = recording.cut {
+        eprintln!("lastref: {}: cut off: {why}", from::name(file));
+    }
+    Ok((recording.sweeps, recording.start.window_seconds))
+}
+
+/// A heap profile that somebody took.
+fn profile(file: &Path) -> anyhow::Result<Vec<ProfiledStack>> {
+    let profile = from::parsed(file, record::heap_profile)?;
+    let stacks = profile.stacks.into_iter().map(|stack| ProfiledStack {
+        objects: stack.in_use_objects,
+        bytes: stack.in_use_bytes,
+        site: stack.site,
+    });
+    Ok(stacks.collect())
+}

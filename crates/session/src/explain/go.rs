@@ -1,0 +1,340 @@
+//! The Go runtime of a process: who owns each descriptor, and what the collector says of that owner.
+
+mod owners;
+mod queues;
+
+use super::target::{GoProgram, Runs, Target};
+use super::{Held, ProfiledStack};
+use crate::handles::Handle;
+use crate::privilege::{SYS_PTRACE, lacking};
+use explain::evidence::{self, Gc, Ownership, Reading, Runtime, Why};
+use gobinary::layout::Layout;
+use gobinary::{Executable, Region};
+use goheap::{Heap, Look, Phase, Program};
+use libraries::Library;
+use model::Site;
+use owners::Owners;
+use process::{Proc, ProcessMemory};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// What a reading of a process's memory needs to be there.
+#[derive(Debug)]
+pub struct Parts<'t> {
+    executable: Executable<'t>,
+    memory: ProcessMemory,
+    regions: Vec<Region>,
+    inode: Option<(u64, u64)>,
+    layout: Option<Layout>,
+}
+
+/// What could not be read, and what it would take.
+#[derive(Debug, Clone)]
+pub struct Unreadable {
+    why: Why,
+    needs: Arc<str>,
+}
+
+impl<'t> Parts<'t> {
+    /// Opens the executable and the memory. `Ok(None)`: it is no Go program.
+    pub fn open(proc: &Proc, target: &'t Target) -> Result<Option<Self>, Unreadable> {
+        let program = match &target.runs {
+            Runs::Go(program) => program,
+            Runs::Other(_) => return Ok(None),
+            Runs::Unread(error) => return Err(Unreadable::of_process(error)),
+        };
+        let memory = target
+            .memory(proc)
+            .map_err(|e| Unreadable::of_process(&e))?;
+        if let Err(error) = &target.mappings {
+            return Err(Unreadable::of_process(error));
+        }
+        let executable = Executable::open(&program.file).map_err(|e| Unreadable::of(&e))?;
+        Ok(Some(Self {
+            layout: own_layout(program, &executable),
+            executable,
+            memory,
+            regions: target.regions(),
+            inode: program.inode,
+        }))
+    }
+}
+
+/// Of a release that is newer than the table: what its debugging information says.
+fn own_layout(program: &GoProgram, executable: &Executable<'_>) -> Option<Layout> {
+    /// Larger ones are not read for that.
+    const LARGEST: u64 = 512 << 20;
+    let minor = program
+        .build
+        .as_ref()
+        .ok()
+        .and_then(gobinary::BuildInfo::minor);
+    let (newest, _) = gobinary::layout::Layouts::newest(executable.arch())?;
+    if minor.is_some_and(|minor| minor <= newest) {
+        return None;
+    }
+    let size = gobinary::Source::size(&program.file)
+        .ok()
+        .filter(|&size| size <= LARGEST)?;
+    let mut bytes = vec![0; usize::try_from(size).ok()?];
+    gobinary::Source::read_at(&program.file, 0, &mut bytes).ok()?;
+    Layout::from_dwarf(&bytes).ok()
+}
+
+impl Unreadable {
+    fn of(why: &dyn std::fmt::Display) -> Self {
+        Self {
+            why: why.to_string().into(),
+            needs: "".into(),
+        }
+    }
+
+    fn of_process(error: &process::Error) -> Self {
+        let needs = if error.is_denied() {
+            lacking(&[SYS_PTRACE]).unwrap_or_else(|| {
+                "a security module (Yama, AppArmor, SELinux) that permits it".into()
+            })
+        } else {
+            String::new()
+        };
+        Self {
+            why: error.to_string().into(),
+            needs: needs.into(),
+        }
+    }
+}
+
+/// What runs a process, as far as it is read.
+pub struct Go<'p> {
+    version: Option<Arc<str>>,
+    reads: Reads<'p>,
+    libraries: &'p [Library],
+    /// When the first look was, and what it saw.
+    first: Option<(Instant, Look)>,
+    last: Option<(Instant, Look)>,
+}
+
+enum Reads<'p> {
+    Heap(Box<Heap<'p>>),
+    NotGo(libraries::Language),
+    Unread { is_go: bool, unreadable: Unreadable },
+}
+
+impl<'p> Go<'p> {
+    /// Finds the runtime, if there is one to be found.
+    pub fn attach(target: &'p Target, parts: &'p Result<Option<Parts<'p>>, Unreadable>) -> Self {
+        let is_go = matches!(target.runs, Runs::Go(_));
+        let reads = match (parts, &target.runs) {
+            (Ok(Some(parts)), _) => {
+                let program = Program {
+                    executable: &parts.executable,
+                    regions: &parts.regions,
+                    file: parts.inode,
+                    layout: parts.layout.as_ref(),
+                };
+                match Heap::attach(&parts.memory, &program) {
+                    Ok(heap) => Reads::Heap(Box::new(heap)),
+                    Err(error) => Reads::Unread {
+                        is_go,
+                        unreadable: Unreadable::of(&error),
+                    },
+                }
+            }
+            (Ok(None), Runs::Other(language)) => Reads::NotGo(*language),
+            (Ok(None), _) => Reads::NotGo(libraries::Language::Unknown),
+            (Err(unreadable), _) => Reads::Unread {
+                is_go,
+                unreadable: unreadable.clone(),
+            },
+        };
+        let version = match &target.runs {
+            Runs::Go(program) => program
+                .build
+                .as_ref()
+                .ok()
+                .map(|build| build.go.as_str().into()),
+            Runs::Other(_) | Runs::Unread(_) => None,
+        };
+        Self {
+            version,
+            reads,
+            libraries: &target.libraries,
+            first: None,
+            last: None,
+        }
+    }
+
+    /// A look that the last one is compared with.
+    pub fn look_first(&mut self) {
+        if let Ok(Some(look)) = self.look() {
+            self.first = Some((Instant::now(), look));
+        }
+    }
+
+    /// One look. `Ok(None)`: there is no runtime that could be read.
+    fn look(&mut self) -> Result<Option<Look>, goheap::Error> {
+        let libraries = self.libraries;
+        match &mut self.reads {
+            Reads::Heap(heap) => heap
+                .look_with(&|name| owners::bytes_wanted(name, libraries))
+                .map(Some),
+            Reads::NotGo(_) | Reads::Unread { .. } => Ok(None),
+        }
+    }
+
+    /// Who owns each descriptor of these handles. `again` lists handles anew: what is not the same in both lists
+    /// came or went meanwhile, and is left out.
+    ///
+    /// That nobody owns a descriptor is said only if two looks, one after the other, find nobody.
+    pub fn owners<E>(
+        &mut self,
+        handles: Vec<Handle>,
+        mut again: impl FnMut() -> Result<Vec<Handle>, E>,
+    ) -> Result<Held, E> {
+        /// Looks, where descriptors without an owner come and go.
+        const LOOKS: u32 = 3;
+        let mut handles = handles;
+        let mut before: Option<Owners> = None;
+        for left in (0..LOOKS).rev() {
+            let look = match self.look() {
+                Ok(Some(look)) => look,
+                Ok(None) => return Ok(all(handles, &self.unread())),
+                Err(error) => {
+                    return Ok(all(handles, &Ownership::Unread(error.to_string().into())));
+                }
+            };
+            owners::keep_stable(&mut handles, &again()?);
+            let marks = |objects: &[u64]| match &self.reads {
+                Reads::Heap(heap) => heap.marks(objects).unwrap_or_default(),
+                Reads::NotGo(_) | Reads::Unread { .. } => vec![],
+            };
+            let owners = Owners::of(&look, self.libraries, &marks);
+            let settled = owners.own_all(&handles)
+                || before
+                    .as_ref()
+                    .is_some_and(|before| owners.agrees(before, &handles));
+            self.last = Some((Instant::now(), look));
+            if settled || left == 0 {
+                let held = handles.into_iter().map(|handle| {
+                    let owned = handle.fds.iter().map(|&fd| owners.ownership(fd, settled));
+                    (owned.collect(), handle)
+                });
+                return Ok(held.map(|(owned, handle)| (handle, owned)).collect());
+            }
+            before = Some(owners);
+        }
+        Ok(vec![])
+    }
+
+    fn unread(&self) -> Ownership {
+        match &self.reads {
+            Reads::NotGo(_) => Ownership::NotGo,
+            Reads::Unread { unreadable, .. } => Ownership::Unread(unreadable.why.clone()),
+            Reads::Heap(_) => Ownership::Unread("it was not looked at".into()),
+        }
+    }
+
+    /// Where wrappers of handles are allocated, as the runtime's own heap profile has it.
+    pub fn profile(&mut self) -> Vec<ProfiledStack> {
+        let Reads::Heap(heap) = &mut self.reads else {
+            return vec![];
+        };
+        let Ok(Some(profile)) = heap.profile() else {
+            return vec![];
+        };
+        let sites = profile.sites.into_iter().filter(|site| site.objects > 0);
+        let stacks = sites.map(|site| ProfiledStack {
+            objects: site.objects,
+            bytes: site.bytes,
+            site: Site {
+                complete: true,
+                frames: queues::frames(&site.stack),
+            },
+        });
+        wrappers(stacks, self.libraries)
+    }
+
+    /// What the runtime says, in the end.
+    pub fn into_runtime(self) -> Runtime {
+        let version = self.version;
+        match self.reads {
+            Reads::NotGo(language) => Runtime::NotGo(language),
+            Reads::Unread {
+                is_go: true,
+                unreadable,
+            } => Runtime::GoUnread {
+                version,
+                why: unreadable.why,
+                needs: unreadable.needs,
+            },
+            Reads::Unread { unreadable, .. } => Runtime::Unread {
+                why: unreadable.why,
+                needs: unreadable.needs,
+            },
+            Reads::Heap(heap) => {
+                let (gc, queues): (Reading<Gc>, _) = if let Some((at, look)) = &self.last {
+                    let first = self.first.as_ref();
+                    let first = first.map(|(was, look)| ((*at - *was).as_secs_f64(), look));
+                    let reason = |number| heap.reason(number).map(str::to_owned);
+                    (Ok(collector(look)), Ok(queues::of(first, look, &reason)))
+                } else {
+                    let why: Why = "no look at it was whole".into();
+                    (Err(why.clone()), Err(why))
+                };
+                Runtime::Go(Box::new(evidence::Go {
+                    version: version.unwrap_or_else(|| heap.version().into()),
+                    gc,
+                    queues,
+                }))
+            }
+        }
+    }
+}
+
+/// Stacks that lead through one of the libraries: where handles are wrapped.
+pub fn wrappers(
+    stacks: impl Iterator<Item = ProfiledStack>,
+    libraries: &[Library],
+) -> Vec<ProfiledStack> {
+    let through = |stack: &ProfiledStack| {
+        let frames = stack.site.frames.iter();
+        frames.map(|frame| frame.function.as_str()).any(|function| {
+            libraries.iter().any(|library| {
+                let rest = function.strip_prefix(library.path.as_str());
+                rest.is_some_and(|rest| rest.starts_with(['.', '/']))
+            })
+        })
+    };
+    stacks.filter(through).collect()
+}
+
+fn all(handles: Vec<Handle>, ownership: &Ownership) -> Held {
+    let held = handles.into_iter().map(|handle| {
+        let owned = vec![ownership.clone(); handle.fds.len()];
+        (handle, owned)
+    });
+    held.collect()
+}
+
+/// The collector of the last look. Times of day are compared, not the monotonic clock: the process may be in a
+/// time namespace of its own.
+fn collector(look: &Look) -> Gc {
+    let collector = &look.collector;
+    let ago = collector.last_unix.map(seconds_ago);
+    let forced = collector.forced.and(ago);
+    Gc {
+        cycles: u64::from(collector.cycles),
+        last_seconds_ago: ago,
+        gogc_off: collector.percent.is_none(),
+        memory_limit: collector.limit,
+        forced_in_seconds: forced.map(|ago| (goheap::FORCED.as_secs_f64() - ago).max(0.0)),
+        marking: collector.phase != Phase::Off,
+    }
+}
+
+/// Seconds since a time of day in nanoseconds since 1970.
+fn seconds_ago(time: u64) -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+    now.saturating_sub(time) as f64 / 1e9
+}

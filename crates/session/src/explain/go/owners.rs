@@ -1,0 +1,357 @@
+//! From a descriptor to the Go object that owns it: by types and functions that are known, never by a number that
+//! looks like it.
+
+use crate::handles::Handle;
+use explain::evidence::{
+    Mark, Owner, Ownership, QueueKind, Reading, RegisteredRelease, State, Why,
+};
+use goheap::{Call, Integer, Kind, Look, Queued, Special, TypeName};
+use libraries::{Library, Stands};
+use rustc_hash::{FxHashMap, FxHashSet};
+use std::sync::Arc;
+
+/// Bytes of objects of types that are not known: what stands behind them is not looked at.
+const FIRST: u64 = 256;
+/// What a field that holds a descriptor is called, without the structs around it, in small letters.
+const NAMES: [&str; 7] = ["fd", "rawfd", "raw", "sysfd", "mapfd", "progfd", "linkfd"];
+
+/// How many bytes of an object tell which descriptor it owns, or may own.
+pub fn bytes_wanted(name: &TypeName, libraries: &[Library]) -> u64 {
+    match place(name, libraries) {
+        Place::At(offset, width) => offset + width,
+        Place::Nowhere => 0,
+        Place::Perhaps => {
+            let ends = integers(name).map(|integer| integer.offset + integer.width);
+            ends.max().unwrap_or(0)
+        }
+    }
+}
+
+/// Where a descriptor stands in objects of a type.
+enum Place {
+    /// Offset and width.
+    At(u64, u64),
+    /// They own none.
+    Nowhere,
+    /// The type is not known, and no one field of it is called like a descriptor.
+    Perhaps,
+}
+
+/// By the table of libraries; of a type that is not in it, by the name of its field. It has a finalizer, so it owns
+/// something.
+fn place(pointer: &TypeName, libraries: &[Library]) -> Place {
+    let package = pointer.package.as_deref().unwrap_or_default();
+    if let Some(known) = libraries::owner(&pointer.name, package, version(package, libraries)) {
+        let place = descriptor(known.stands);
+        return place.map_or(Place::Nowhere, |(offset, width)| Place::At(offset, width));
+    }
+    let is_called = |integer: &&Integer| {
+        let name = integer.path.rsplit('.').next().unwrap_or_default();
+        NAMES.contains(&name.to_ascii_lowercase().as_str())
+    };
+    let mut called = integers(pointer).filter(is_called);
+    match (called.next(), called.next()) {
+        (Some(one), None) => Place::At(one.offset, one.width),
+        _ => Place::Perhaps,
+    }
+}
+
+fn integers(pointer: &TypeName) -> impl Iterator<Item = &Integer> {
+    let all = pointer.integers.iter();
+    all.filter(|integer| integer.offset.saturating_add(integer.width) <= FIRST)
+}
+
+fn descriptor(stands: Stands) -> Option<(u64, u64)> {
+    match stands {
+        Stands::Descriptor { offset, width } => Some((offset, width)),
+        Stands::Mapping | Stands::Other => None,
+    }
+}
+
+/// Of the module that a package belongs to.
+fn version<'l>(package: &str, libraries: &'l [Library]) -> Option<&'l str> {
+    let of = |library: &&Library| {
+        let rest = package.strip_prefix(library.path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    libraries.iter().find(of)?.version.as_deref()
+}
+
+/// The owners of all descriptors, as of one look.
+pub struct Owners {
+    by_fd: FxHashMap<u32, Vec<Owner>>,
+    /// Numbers that stand in what is not known to own a descriptor, and may: what that is.
+    perhaps: FxHashMap<u32, Why>,
+    /// Nothing was left out; else what was.
+    complete: Reading<()>,
+}
+
+impl Owners {
+    /// Of what a look saw. `marks` says what the last collection found at addresses.
+    pub fn of(
+        look: &Look,
+        libraries: &[Library],
+        marks: &dyn Fn(&[u64]) -> Vec<goheap::Mark>,
+    ) -> Self {
+        let mut found = Self {
+            by_fd: FxHashMap::default(),
+            perhaps: FxHashMap::default(),
+            complete: complete(look),
+        };
+        for special in &look.specials {
+            found.special(special, libraries);
+        }
+        let runner = look.runners.iter().find(|runner| !runner.cleanups);
+        let runner = runner.map(|runner| runner.id);
+        for queued in &look.queue {
+            found.queued(queued, runner, libraries);
+        }
+        found.mark_queued(marks);
+        found
+    }
+
+    fn special(&mut self, special: &Special, libraries: &[Library]) {
+        let (kind, function, pointer, number) = match &special.kind {
+            Kind::Finalizer { pointer, function } => {
+                let bytes = special.bytes.as_deref();
+                let Some(number) = self.number_in(pointer, bytes, libraries) else {
+                    return;
+                };
+                (QueueKind::Finalizer, function, Some(pointer), number)
+            }
+            Kind::Cleanup {
+                function, argument, ..
+            } => {
+                let Some(number) = self.argument_of(function, *argument) else {
+                    return;
+                };
+                (QueueKind::Cleanup, function, None, number)
+            }
+            Kind::Weak => return,
+        };
+        let owner = Owner {
+            address: Some(special.object),
+            mark: mark(&special.mark),
+            tiny: special.tiny,
+            ..owner(
+                kind,
+                function,
+                pointer.map(|p| &**p),
+                State::Pending,
+                number,
+            )
+        };
+        self.add(number, owner);
+    }
+
+    fn queued(&mut self, queued: &Queued, runner: Option<u64>, libraries: &[Library]) {
+        let state = match (queued.running, runner) {
+            (true, Some(goroutine)) => State::Running { goroutine },
+            _ => State::Queued { taken_by: None },
+        };
+        match &queued.call {
+            Call::Finalizer {
+                object,
+                pointer,
+                function,
+                bytes,
+            } => {
+                let Some(number) = self.number_in(pointer, bytes.as_deref(), libraries) else {
+                    return;
+                };
+                let owner = Owner {
+                    address: Some(*object),
+                    ..owner(QueueKind::Finalizer, function, Some(pointer), state, number)
+                };
+                self.add(number, owner);
+            }
+            Call::Cleanup { function, argument } => {
+                let Some(number) = self.argument_of(function, *argument) else {
+                    return;
+                };
+                let owner = Owner {
+                    mark: Mark::Gone,
+                    ..owner(QueueKind::Cleanup, function, None, state, number)
+                };
+                self.add(number, owner);
+            }
+        }
+    }
+
+    /// The descriptor in an object with a finalizer. `None` if it owns none, or that is not known.
+    fn number_in(
+        &mut self,
+        pointer: &TypeName,
+        bytes: Option<&[u8]>,
+        libraries: &[Library],
+    ) -> Option<i64> {
+        let name = &pointer.name;
+        match place(pointer, libraries) {
+            Place::At(offset, width) => {
+                let found = number(bytes, offset, width);
+                if found.is_none() {
+                    self.complete = Err(format!("a {name} could not be read").into());
+                }
+                found
+            }
+            Place::Nowhere => None,
+            Place::Perhaps => {
+                for integer in integers(pointer) {
+                    let found = number(bytes, integer.offset, integer.width);
+                    if let Some(fd) = found.and_then(|n| u32::try_from(n).ok()) {
+                        let path = &integer.path;
+                        self.perhaps.entry(fd).or_insert_with(|| {
+                            format!("{path} of a {name} with a finalizer is the same number, and may be it").into()
+                        });
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    /// The descriptor that a cleanup closes. `None` if it closes none, or that is not known.
+    fn argument_of(&mut self, function: &str, argument: Option<u64>) -> Option<i64> {
+        let Some(known) = libraries::cleanup(function) else {
+            if let Some(fd) = argument.and_then(|n| u32::try_from(n).ok()) {
+                self.perhaps.entry(fd).or_insert_with(|| {
+                    format!("the cleanup {function} has the same number, and may close it").into()
+                });
+            }
+            return None;
+        };
+        descriptor(known.stands)?;
+        if argument.is_none() {
+            self.complete = Err(format!("the argument of {function} could not be read").into());
+        }
+        argument.map(u64::cast_signed)
+    }
+
+    /// A number below 0 is closed, or given away.
+    fn add(&mut self, number: i64, owner: Owner) {
+        if let Ok(fd) = u32::try_from(number) {
+            self.by_fd.entry(fd).or_default().push(owner);
+        }
+    }
+
+    /// Objects whose finalizers are queued are still there.
+    fn mark_queued(&mut self, marks: &dyn Fn(&[u64]) -> Vec<goheap::Mark>) {
+        let owners = self.by_fd.values_mut().flatten();
+        let mut queued: Vec<&mut Owner> =
+            owners.filter(|owner| is_queued_finalizer(owner)).collect();
+        let objects: Vec<u64> = queued.iter().filter_map(|owner| owner.address).collect();
+        if objects.is_empty() {
+            return;
+        }
+        for (owner, found) in queued.iter_mut().zip(marks(&objects)) {
+            owner.mark = mark(&found);
+        }
+    }
+
+    /// Every descriptor has an owner.
+    pub fn own_all(&self, handles: &[Handle]) -> bool {
+        let mut fds = handles.iter().flat_map(|handle| &handle.fds);
+        fds.all(|fd| self.by_fd.contains_key(fd))
+    }
+
+    /// All was read, and those without an owner had none before either.
+    pub fn agrees(&self, before: &Self, handles: &[Handle]) -> bool {
+        let mut fds = handles.iter().flat_map(|handle| &handle.fds);
+        let same = fds.all(|fd| self.by_fd.contains_key(fd) || !before.by_fd.contains_key(fd));
+        self.complete.is_ok() && before.complete.is_ok() && same
+    }
+
+    /// Who owns a descriptor. `settled`: two looks agree on those that nobody owns.
+    pub fn ownership(&self, fd: u32, settled: bool) -> Ownership {
+        match (self.by_fd.get(&fd), &self.complete) {
+            (Some(owners), _) => Ownership::Owned(owners.clone()),
+            (None, Err(why)) => Ownership::None(Err(why.clone())),
+            (None, Ok(())) if self.perhaps.contains_key(&fd) => {
+                Ownership::None(Err(self.perhaps[&fd].clone()))
+            }
+            (None, Ok(())) if settled => Ownership::None(Ok(())),
+            (None, Ok(())) => {
+                let why: Why =
+                    "descriptors and their owners changed each time they were read".into();
+                Ownership::None(Err(why))
+            }
+        }
+    }
+}
+
+fn owner(
+    kind: QueueKind,
+    function: &Arc<str>,
+    pointer: Option<&TypeName>,
+    state: State,
+    number: i64,
+) -> Owner {
+    // A cleanup tells no type; its function tells whose it is.
+    let known = match pointer {
+        Some(_) => None,
+        None => libraries::cleanup(function),
+    };
+    let name = pointer.map(|p| Arc::from(p.name.as_str()));
+    let package = pointer.and_then(|p| p.package.as_deref()).map(Arc::from);
+    Owner {
+        type_name: name.or_else(|| known.map(|known| known.type_name.into())),
+        package: package.or_else(|| known.map(|known| known.package.into())),
+        address: None,
+        number: Some(number),
+        release: Some(RegisteredRelease {
+            kind,
+            function: Some(function.clone()).filter(|function| !function.is_empty()),
+            state,
+        }),
+        mark: Mark::Survived,
+        tiny: false,
+    }
+}
+
+fn is_queued_finalizer(owner: &Owner) -> bool {
+    let release = owner.release.as_ref();
+    release.is_some_and(|r| r.kind == QueueKind::Finalizer && r.state != State::Pending)
+}
+
+fn number(bytes: Option<&[u8]>, offset: u64, width: u64) -> Option<i64> {
+    let from = usize::try_from(offset).ok()?;
+    let bytes = bytes?.get(from..)?;
+    match width {
+        4 => Some(i64::from(i32::from_le_bytes(*bytes.first_chunk()?))),
+        8 => Some(i64::from_le_bytes(*bytes.first_chunk()?)),
+        _ => None,
+    }
+}
+
+fn mark(found: &goheap::Mark) -> Mark {
+    match found {
+        goheap::Mark::Survived => Mark::Survived,
+        goheap::Mark::New => Mark::New,
+        goheap::Mark::DeadUnswept => Mark::DeadUnswept,
+        goheap::Mark::Free => Mark::Free,
+        goheap::Mark::Unread(why) => Mark::Unread(why.to_string().into()),
+    }
+}
+
+fn complete(look: &Look) -> Reading<()> {
+    let spans = look.unread.len();
+    if look.unread_arenas > 0 {
+        let arenas = look.unread_arenas;
+        return Err(format!("{arenas} arenas of the heap were not read").into());
+    }
+    match (look.unread.first(), look.queue_moved) {
+        (None, 0) => Ok(()),
+        (Some(first), _) => {
+            Err(format!("{spans} spans with specials were not read: {}", first.why).into())
+        }
+        (None, moved) => {
+            Err(format!("{moved} entries of the queue changed while they were read").into())
+        }
+    }
+}
+
+/// Leaves handles that are the same in a later list; mapped ones are not in that.
+pub fn keep_stable(handles: &mut Vec<Handle>, later: &[Handle]) {
+    let same: FxHashSet<_> = later.iter().map(|h| (h.object, h.fds.as_slice())).collect();
+    handles.retain(|h| h.fds.is_empty() || same.contains(&(h.object, h.fds.as_slice())));
+}

@@ -1,0 +1,173 @@
+//! What waits to be run, and whether it moves.
+
+use explain::evidence::{Doing, Queue, QueueKind, Runner, SecondLook};
+use goheap::{Call, Look, State};
+use model::Frame;
+use rustc_hash::FxHashMap;
+
+/// The queues as of `last`; `first` is what an earlier look saw, so many seconds before.
+/// `reason` has the runtime's word for why a goroutine waits.
+pub fn of(
+    first: Option<(f64, &Look)>,
+    last: &Look,
+    reason: &dyn Fn(u8) -> Option<String>,
+) -> Vec<Queue> {
+    let own = last.runners.iter().any(|runner| runner.cleanups);
+    let kinds = [QueueKind::Finalizer, QueueKind::Cleanup];
+    let kinds = kinds.into_iter().take(if own { 2 } else { 1 });
+    let queues = kinds.map(|kind| Queue {
+        kind,
+        length: entries(last, kind, own).count() as u64 + running_cleanups(last, kind),
+        runners: runners(last, kind)
+            .map(|runner| shown(runner, last, reason))
+            .collect(),
+        second: first.map(|(seconds, first)| SecondLook {
+            seconds,
+            moved: moved(first, last, kind, own),
+        }),
+    });
+    queues.collect()
+}
+
+/// What a queue holds. Without a queue of their own, cleanups are in that of the finalizers.
+fn entries(look: &Look, kind: QueueKind, own: bool) -> impl Iterator<Item = &Call> {
+    let calls = look.queue.iter().map(|queued| &queued.call);
+    calls.filter(move |call| match call {
+        Call::Finalizer { .. } => kind == QueueKind::Finalizer,
+        Call::Cleanup { .. } => (kind == QueueKind::Cleanup) == own,
+    })
+}
+
+fn runners(look: &Look, kind: QueueKind) -> impl Iterator<Item = &goheap::Runner> {
+    let all = look.runners.iter();
+    all.filter(move |runner| runner.cleanups == (kind == QueueKind::Cleanup))
+}
+
+/// A cleanup leaves its queue before it is called (`runtime.runCleanups`).
+fn running_cleanups(look: &Look, kind: QueueKind) -> u64 {
+    let busy = runners(look, kind).filter(|runner| runner.state != State::Idle);
+    match kind {
+        QueueKind::Finalizer => 0,
+        QueueKind::Cleanup => busy.count() as u64,
+    }
+}
+
+fn shown(runner: &goheap::Runner, look: &Look, reason: &dyn Fn(u8) -> Option<String>) -> Runner {
+    let doing = match runner.state {
+        State::Idle => Doing::Idle,
+        State::Moving => Doing::Unread("it changed each time it was read".into()),
+        State::Waiting { .. } | State::Syscall | State::Running => Doing::Running {
+            function: called(runner, look).map(Into::into),
+            stack: frames(&runner.stack),
+            waits: match runner.state {
+                State::Waiting { reason: number, .. } => reason(number).map(Into::into),
+                _ => None,
+            },
+            waits_seconds: since(runner).and_then(|since| {
+                // Both on the clock of the process: how long before the last collection's end.
+                let last = look.collector.last?;
+                let ago = look.collector.last_unix.map(super::seconds_ago)?;
+                Some(last.saturating_sub(since) as f64 / 1e9 + ago)
+            }),
+        },
+    };
+    Runner {
+        goroutine: runner.id,
+        doing,
+    }
+}
+
+/// The finalizer or cleanup that a runner has called: the frame that the runtime's loop called.
+fn called(runner: &goheap::Runner, look: &Look) -> Option<String> {
+    /// The loops of Go 1.18 to 1.27, and what they call through.
+    const LOOPS: [&str; 5] = [
+        "runtime.runfinq",
+        "runtime.runFinalizers",
+        "runtime.runCleanups",
+        "runtime.cleanupFn",
+        "runtime.(*cleanupQueue)",
+    ];
+    let stack = runner.stack.iter();
+    let before = stack.take_while(|f| !LOOPS.iter().any(|name| f.function.starts_with(name)));
+    let before: Vec<&goheap::Frame> = before.collect();
+    let by_stack = if before.len() < runner.stack.len() {
+        // Between the two stand reflectcall and what wraps a cleanup.
+        let is_runtime = |f: &&&goheap::Frame| f.function.starts_with("runtime.");
+        let called = before.iter().rev().find(|f| !is_runtime(f));
+        called.map(|frame| frame.function.clone())
+    } else {
+        None
+    };
+    by_stack.or_else(|| {
+        let running = look.queue.iter().find(|q| q.running && !runner.cleanups)?;
+        let (Call::Finalizer { function, .. } | Call::Cleanup { function, .. }) = &running.call;
+        Some(function.to_string())
+    })
+}
+
+/// Something was run or returned between two looks: an entry is gone, what runs is another one, or a goroutine
+/// that ran was idle, ran another stack, or was seen to wait anew.
+fn moved(first: &Look, last: &Look, kind: QueueKind, own: bool) -> bool {
+    let mut left: FxHashMap<Entry<'_>, i64> = FxHashMap::default();
+    for now in entries(last, kind, own) {
+        *left.entry(entry(now)).or_default() += 1;
+    }
+    for before in entries(first, kind, own) {
+        let left = left.entry(entry(before)).or_default();
+        *left -= 1;
+        if *left < 0 {
+            return true;
+        }
+    }
+    let running = |look: &Look| {
+        let running = look.queue.iter().find(|queued| queued.running);
+        running.map(|queued| queued.call.clone())
+    };
+    if kind == QueueKind::Cleanup && first.cleanups_run != last.cleanups_run {
+        return true;
+    }
+    if kind == QueueKind::Finalizer {
+        match (running(first), running(last)) {
+            (Some(before), Some(now)) if entry(&before) == entry(&now) => {}
+            (None, None) => {}
+            _ => return true,
+        }
+    }
+    let mut runners = runners(first, kind).filter(|before| before.state != State::Idle);
+    runners.any(|before| {
+        let now = last.runners.iter().find(|now| now.id == before.id);
+        now.is_none_or(|now| {
+            let waits = since(before);
+            let anew = waits.is_some() && waits != since(now);
+            now.state == State::Idle || now.stack != before.stack || anew
+        })
+    })
+}
+
+fn since(runner: &goheap::Runner) -> Option<u64> {
+    match runner.state {
+        State::Waiting { since, .. } => since,
+        State::Idle | State::Syscall | State::Running | State::Moving => None,
+    }
+}
+
+/// What makes two entries the same: object, or function and argument.
+type Entry<'l> = (Option<u64>, &'l str, Option<u64>);
+
+fn entry(call: &Call) -> Entry<'_> {
+    match call {
+        Call::Finalizer { object, .. } => (Some(*object), "", None),
+        Call::Cleanup { function, argument } => (None, function, *argument),
+    }
+}
+
+/// Calls in the words of a report.
+pub fn frames(stack: &[goheap::Frame]) -> Vec<Frame> {
+    let frames = stack.iter().map(|frame| Frame {
+        function: frame.function.clone(),
+        file: Some(frame.file.clone()).filter(|file| !file.is_empty()),
+        line: Some(frame.line).filter(|&line| line > 0),
+        inlined: frame.inlined,
+    });
+    frames.collect()
+}

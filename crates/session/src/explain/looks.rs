@@ -1,0 +1,205 @@
+//! The kernel's side of one process: its handles, and what of it grows from look to look.
+
+use super::target::Target;
+use crate::handles::Handle;
+use crate::watch::ahead;
+use crate::{Error, Sweep, Sweeper};
+use explain::evidence::{Growth as Grown, GrowthSource};
+use ledger::{Growth, Samples};
+use model::{
+    By, CannotSee, Holder, Leak, LeakEvent, Object, Scope, SeriesSample, SweepSample, fold_digits,
+};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Looks at one process, one after the other.
+pub struct Looks {
+    pid: u32,
+    /// The program, which may be leaked a process at a time: `comm` and executable.
+    program: (String, Option<String>),
+    begun: Instant,
+    samples: Samples,
+    course: Course,
+    count: u32,
+    last: Option<Sweep>,
+}
+
+impl Looks {
+    /// None yet.
+    pub fn new(sweeper: &mut Sweeper, target: &Target, window: f64) -> Self {
+        let pid = target.pid;
+        sweeper.list_handles(pid);
+        Self {
+            pid,
+            program: (fold_digits(&target.comm).into_owned(), target.exe.clone()),
+            begun: Instant::now(),
+            samples: Samples::default(),
+            course: Course::new(window),
+            count: 0,
+            last: None,
+        }
+    }
+
+    /// One look more; the last one is a whole sweep, so that accounts settle.
+    pub fn look(&mut self, sweeper: &mut Sweeper, last: bool) -> Result<(), Error> {
+        let sweep = if last {
+            sweeper.sweep()?
+        } else {
+            sweeper.look()?
+        };
+        let t = self.begun.elapsed().as_secs_f64();
+        let (comm, exe) = &self.program;
+        let wanted = |_: &Object, holder: &Holder| matches!(holder, Holder::Process(p) if p.exe.as_deref() == exe.as_deref() && fold_digits(&p.comm) == *comm);
+        let sample = self.samples.take(t, sweep.ledger.objects(), &wanted);
+        self.course.observe(&sample);
+        self.count += 1;
+        self.last = Some(sweep);
+        Ok(())
+    }
+
+    /// Descriptors and mappings as of the last look.
+    pub fn handles(&self) -> &[Handle] {
+        self.last.as_ref().map_or(&[], |sweep| &sweep.handles)
+    }
+
+    /// All objects of the last look.
+    pub fn objects(&self) -> &[Object] {
+        let last = self.last.as_ref();
+        last.map_or(&[], |sweep| sweep.ledger.objects())
+    }
+
+    /// What the last look could not see.
+    pub fn cannot_see(&self) -> Vec<CannotSee> {
+        let last = self.last.as_ref();
+        last.map_or_else(Vec::new, |sweep| sweep.snapshot.cannot_see.clone())
+    }
+
+    /// What grew; nothing is known after one look.
+    pub fn growth(&self, sweeper: &Sweeper) -> Vec<Grown> {
+        if self.count < 2 {
+            return vec![];
+        }
+        let source = GrowthSource::Looks {
+            looks: self.count,
+            seconds: self.course.seconds(),
+        };
+        let mut grown = self.course.grown(self.pid, None, source);
+        for (grown, event) in &mut grown {
+            if let Some(event) = event {
+                grown.exhausts = ahead::exhausts(sweeper.proc(), event, self.objects());
+            }
+        }
+        grown.into_iter().map(|(grown, _)| grown).collect()
+    }
+}
+
+/// Growth from sample to sample, and what each series began with.
+pub struct Course {
+    growth: Growth,
+    begin: FxHashMap<u32, u64>,
+    first: f64,
+    last: f64,
+    samples: u32,
+}
+
+impl Course {
+    pub fn new(window: f64) -> Self {
+        Self {
+            growth: Growth::new(window),
+            begin: FxHashMap::default(),
+            first: 0.0,
+            last: 0.0,
+            samples: 0,
+        }
+    }
+
+    /// Takes one sample; the events that come of it tell the limits ahead, if they were recorded.
+    pub fn observe(&mut self, sample: &SweepSample) -> Vec<LeakEvent> {
+        if self.samples == 0 {
+            self.first = sample.t;
+            let begin = sample.series.iter();
+            self.begin = begin.map(|s| (s.series, s.value())).collect();
+        }
+        self.samples += 1;
+        self.last = sample.t;
+        self.growth.observe(sample)
+    }
+
+    /// Seconds from the first sample to the last.
+    pub fn seconds(&self) -> f64 {
+        self.last - self.first
+    }
+
+    /// What is said of the series of one process, with the event that says it, if one was told.
+    /// `start_ticks`: of the process, as another may have had its pid.
+    pub fn grown(
+        &self,
+        pid: u32,
+        start_ticks: Option<u64>,
+        source: GrowthSource,
+    ) -> Vec<(Grown, Option<LeakEvent>)> {
+        let same = |p: &model::Process| {
+            p.pid == pid && (start_ticks.is_none() || p.start_ticks == start_ticks)
+        };
+        let ours = |series: &SeriesSample| {
+            series.scope == Scope::Process
+                && matches!(&series.holder, Holder::Process(p) if same(p))
+                && matches!(series.by, By::Fd | By::Mmap | By::Iterator)
+        };
+        // Where each new process of a program holds the same, none of them grows, and the program does.
+        let of_program: Vec<(&SeriesSample, LeakEvent)> = self
+            .growth
+            .stands(self.last)
+            .filter(|(series, _)| series.scope == Scope::Program)
+            .filter_map(|(series, event)| {
+                Some((series, event.filter(|e| e.leak >= Leak::Suspected)?))
+            })
+            .collect();
+        let program = |series: &SeriesSample| {
+            let key = |s: &SeriesSample| {
+                let objects = &s.objects;
+                (
+                    s.by,
+                    objects.kind,
+                    fold_digits(&objects.name).into_owned(),
+                    objects.type_name.clone(),
+                )
+            };
+            let whole = of_program
+                .iter()
+                .find(|(whole, _)| key(whole) == key(series));
+            whole.map(|(_, event)| event.clone())
+        };
+        let series = self
+            .growth
+            .stands(self.last)
+            .filter(|(series, _)| ours(series));
+        let of = series.map(|(series, event)| {
+            let event = match event {
+                Some(event) if event.leak >= Leak::Suspected => Some(event),
+                event => program(series).or(event),
+            };
+            let began = self.begin.get(&series.series).copied().unwrap_or(0);
+            let more = series.value().saturating_sub(began);
+            let (leak, per_second) = match &event {
+                Some(event) => (event.leak, event.per_second),
+                // It has grown, and not enough to say anything.
+                None if more > 0 => (Leak::Unknown, more as f64 / self.seconds().max(1e-3)),
+                None => (Leak::No, 0.0),
+            };
+            let grown = Grown {
+                kind: series.objects.kind,
+                name: Arc::from(series.objects.name.as_str()),
+                type_name: Arc::from(series.objects.type_name.as_str()),
+                mapped: series.by == By::Mmap,
+                leak,
+                per_second,
+                exhausts: event.as_ref().map_or_else(Vec::new, |e| e.exhausts.clone()),
+                source,
+            };
+            (grown, event)
+        });
+        of.collect()
+    }
+}

@@ -1,0 +1,222 @@
+//! Why a process still holds its handles: brings together what the kernel counts, what grows, what the
+//! process runs and what its Go runtime says of who owns each descriptor.
+//!
+//! ```text
+//! Target  executable, libraries, mappings
+//! Looks   sweeps: handles, accounts, growth ──┐
+//! Owners  goheap: specials, marks, queues ────┴─► Evidence ─► explain::report
+//! ```
+//!
+//! Nothing of it stops, signals or writes to the process.
+
+mod go;
+mod kin;
+mod looks;
+mod name;
+mod plain;
+mod target;
+
+pub use explain::evidence::ProfiledStack;
+pub use name::PidError;
+
+use crate::handles::Handle;
+use crate::{Error, Sweeper, WatchOptions};
+use explain::Evidence;
+use explain::evidence::{self, Descriptor, Growth, GrowthSource, Memory, Ownership};
+use go::{Go, Parts};
+use kin::Kin;
+use looks::{Course, Looks};
+use model::{CannotSee, ExplainReport, Object, ObjectId, SweepSample};
+use process::Proc;
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use target::Target;
+
+/// How to look.
+#[derive(Debug, Default)]
+pub struct ExplainOptions {
+    /// For how long. Zero is one look: nothing is known of growth then, nor whether a queue moves.
+    pub duration: Duration,
+    /// Growth is taken from these sweeps of a watch instead, and is a leak through so many seconds.
+    pub recording: Option<(Vec<SweepSample>, f64)>,
+    /// Where its Go heap allocates, from a profile that somebody took. Without it, from the runtime's own books.
+    pub profile: Option<Vec<ProfiledStack>>,
+}
+
+/// Why nothing could be said.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// No such process, or several.
+    #[error(transparent)]
+    Pid(#[from] PidError),
+    /// It was there, and is not any more.
+    #[error("process {pid} ended while it was looked at")]
+    Ended {
+        /// Which one.
+        pid: u32,
+    },
+    /// What there is to know of it before any look.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// Its descriptors could not be listed at all.
+    #[error(transparent)]
+    Sweep(#[from] Error),
+}
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Looks at a process, and says why it holds what it holds. `pid` is one here, or, if only one process has it
+/// there, in its own pid namespace.
+///
+/// # Errors
+/// There is no such process, it ended meanwhile, or its descriptors cannot be listed.
+pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, ExplainError> {
+    let mut sweeper = match Sweeper::new() {
+        Ok(sweeper) => sweeper,
+        // What `/proc` shows of a process is less, and better than nothing.
+        Err(error) => return plain::explain(&Proc::new(), pid, options, error),
+    };
+    let proc = sweeper.proc().clone();
+    let pid = name::find(&proc, pid)?;
+    let target = Target::of(&proc, pid)?;
+    let begun = Instant::now();
+    let parts = Parts::open(&proc, &target);
+    let mut go = Go::attach(&target, &parts);
+    let memory = proc.anonymous_memory(pid);
+    let window = WatchOptions::default().window.as_secs_f64();
+    let mut looks = Looks::new(&mut sweeper, &target, window);
+    if !options.duration.is_zero() {
+        go.look_first();
+        loop {
+            looks.look(&mut sweeper, false)?;
+            let left = options.duration.saturating_sub(begun.elapsed());
+            std::thread::sleep(left.min(PAUSE));
+            // The last look has its own time.
+            if left <= PAUSE {
+                break;
+            }
+        }
+    }
+    looks.look(&mut sweeper, true)?;
+    let held = go.owners(looks.handles().to_vec(), || sweeper.handles(pid))?;
+    let growth = match &options.recording {
+        Some((sweeps, window)) => recorded(&target, sweeps, *window),
+        None => looks.growth(&sweeper),
+    };
+    let grown = memory.ok().zip(proc.anonymous_memory(pid).ok());
+    let case = Case {
+        accounts: looks.objects(),
+        described: described(looks.objects()),
+        growth,
+        memory: grown.map(|(before, now)| (before, now, begun.elapsed().as_secs_f64())),
+        cannot_see: looks.cannot_see(),
+        profile: options.profile,
+    };
+    if !target.is_there(&proc) {
+        return Err(ExplainError::Ended { pid });
+    }
+    Ok(case.report(&proc, &target, held, go))
+}
+
+/// Handles, and of each descriptor who owns it.
+type Held = Vec<(Handle, Vec<Ownership>)>;
+
+/// What was measured, but for the handles and who owns them.
+struct Case<'a> {
+    accounts: &'a [Object],
+    described: FxHashMap<ObjectId, Described>,
+    growth: Vec<Growth>,
+    /// Anonymous memory at the first look and now, and seconds between.
+    memory: Option<(u64, u64, f64)>,
+    cannot_see: Vec<CannotSee>,
+    profile: Option<Vec<ProfiledStack>>,
+}
+
+/// What an object is called.
+#[derive(Debug, Clone)]
+struct Described {
+    name: Arc<str>,
+    type_name: Arc<str>,
+}
+
+fn described(objects: &[Object]) -> FxHashMap<ObjectId, Described> {
+    let all = objects.iter().filter_map(|object| {
+        let facts = &object.facts;
+        let described = Described {
+            name: facts.name.as_str().into(),
+            type_name: facts.type_name.as_str().into(),
+        };
+        Some((facts.object_id()?, described))
+    });
+    all.collect()
+}
+
+impl Case<'_> {
+    fn report(self, proc: &Proc, target: &Target, held: Held, mut go: Go<'_>) -> ExplainReport {
+        let mut kin = Kin::new(proc);
+        let handles = held.into_iter().map(|(handle, owned)| {
+            let described = self.described.get(&handle.object).cloned();
+            let Described { name, type_name } = described.unwrap_or_else(|| Described {
+                name: "".into(),
+                type_name: "?".into(),
+            });
+            let mapped = handle.fds.is_empty();
+            let descriptors = handle.fds.iter().zip(owned);
+            evidence::Handle {
+                kind: handle.object.kind,
+                id: Some(handle.object.id),
+                name,
+                type_name,
+                descriptors: descriptors
+                    .map(|(&fd, ownership)| Descriptor { fd, ownership })
+                    .collect(),
+                mapped,
+                origin: kin.origin(target.pid, &handle),
+                shared_with: kin.named(&handle),
+                site: None,
+            }
+        });
+        let handles = handles.collect();
+        let (mappings, mapped_bytes) = target.mapped_maps();
+        let memory = self.memory.map(|(before, now, seconds)| Memory {
+            anonymous_bytes: now,
+            anonymous_growth: (seconds > 0.05).then(|| now.cast_signed() - before.cast_signed()),
+            seconds,
+            mappings,
+            mapped_bytes,
+        });
+        let profile = match self.profile {
+            Some(given) => go::wrappers(given.into_iter(), &target.libraries),
+            None => go.profile(),
+        };
+        explain::report(&Evidence {
+            process: evidence::Process {
+                pid: target.pid,
+                comm: target.comm.as_str().into(),
+                exe: target.exe.as_deref().map(Arc::from),
+                libraries: target.libraries.clone(),
+                runtime: go.into_runtime(),
+            },
+            handles,
+            accounts: self.accounts,
+            growth: self.growth,
+            memory,
+            profile,
+            cannot_see: self.cannot_see,
+        })
+    }
+}
+
+/// What a recording says of the growth of this process.
+fn recorded(target: &Target, sweeps: &[SweepSample], window: f64) -> Vec<Growth> {
+    let mut course = Course::new(window);
+    for sweep in sweeps {
+        course.observe(sweep);
+    }
+    let seconds = course.seconds();
+    let source = GrowthSource::Recording { seconds };
+    let grown = course.grown(target.pid, target.start_ticks, source);
+    grown.into_iter().map(|(growth, _)| growth).collect()
+}

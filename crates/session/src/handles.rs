@@ -1,0 +1,111 @@
+//! The handles of one process, one by one: what the accounts only count.
+
+use crate::details;
+use crate::unique::unique;
+use kernel::holders::files::Files;
+use kernel::holders::mappings::Mappings;
+use kernel::{Addr, Objects};
+use model::{Kind, ObjectId};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// A `struct file` on an object, as far as one process has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Handle {
+    /// What it is on.
+    pub object: ObjectId,
+    /// Its descriptors in this process, ascending; none where a mapping is left.
+    pub fds: Vec<u32>,
+    /// Other processes that have a descriptor of the same file, ascending.
+    pub others: Vec<u32>,
+    /// An open iterator: of this program.
+    pub iterator: bool,
+}
+
+/// All of them: those with descriptors in the order of the first, then mapped ones.
+pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Objects) -> Vec<Handle> {
+    let mut ids = details::ids(objects);
+    ids.extend(files.btfs.iter().map(|btf| {
+        let (kind, id) = (Kind::Btf, btf.id);
+        (btf.addr, ObjectId { kind, id })
+    }));
+    let is_ours: Vec<bool> = files
+        .tables
+        .iter()
+        .map(|table| table.pid == pid || table.also.contains(&pid))
+        .collect();
+    let ours = |table: u32| is_ours.get(table as usize).copied().unwrap_or(false);
+    let mut found = Vec::new();
+    for (at, table) in files.tables.iter().enumerate() {
+        if !ours(at as u32) {
+            continue;
+        }
+        // Its own table and those of threads that left it: a descriptor of each is a handle.
+        let others: Vec<u32> = table.sharers().filter(|&other| other != pid).collect();
+        for (object, fds) in &table.unshared {
+            let Some(&object) = ids.get(object) else {
+                continue;
+            };
+            found.extend(fds.iter().map(|&fd| Handle {
+                object,
+                fds: vec![fd],
+                others: others.clone(),
+                iterator: false,
+            }));
+        }
+    }
+    let shared = files.shared.values().map(|f| (f.object, &f.at, false));
+    let iters = files.iters.values().map(|f| (f.prog, &f.at, true));
+    for (object, at, iterator) in shared.chain(iters) {
+        let mut fds: Vec<u32> = of_tables(at, &ours).map(|(_, fd)| fd).collect();
+        let Some(&object) = ids.get(&object).filter(|_| !fds.is_empty()) else {
+            continue;
+        };
+        let tables = at.iter().filter_map(|&(t, _)| files.tables.get(t as usize));
+        let sharers = tables.flat_map(kernel::holders::files::Table::sharers);
+        let mut others: Vec<u32> = sharers.filter(|&other| other != pid).collect();
+        unique(&mut fds);
+        unique(&mut others);
+        found.push(Handle {
+            object,
+            fds,
+            others,
+            iterator,
+        });
+    }
+    found.sort_unstable_by(|a, b| a.fds.cmp(&b.fds).then_with(|| a.object.cmp(&b.object)));
+    let open = files.shared.iter();
+    let open = open.filter(|(_, f)| of_tables(&f.at, &ours).next().is_some());
+    let open: FxHashSet<Addr> = open.map(|(&file, _)| file).collect();
+    found.extend(only_mapped(pid, &open, mappings, &ids));
+    found
+}
+
+fn of_tables<'a>(
+    at: &'a [(u32, u32)],
+    ours: &'a impl Fn(u32) -> bool,
+) -> impl Iterator<Item = (u32, u32)> + 'a {
+    at.iter().copied().filter(|&(table, _)| ours(table))
+}
+
+/// Files of maps that it has no descriptor of any more.
+fn only_mapped(
+    pid: u32,
+    open: &FxHashSet<Addr>,
+    mappings: Option<&Mappings>,
+    ids: &FxHashMap<Addr, ObjectId>,
+) -> Vec<Handle> {
+    let mapped = mappings.into_iter().flat_map(|m| &m.files);
+    let mapped = mapped.filter(|(file, m)| !open.contains(file) && m.pids.contains(&pid));
+    let mut found: Vec<Handle> = mapped
+        .filter_map(|(_, mapped)| {
+            Some(Handle {
+                object: *ids.get(&mapped.map)?,
+                fds: Vec::new(),
+                others: mapped.pids.iter().copied().filter(|&p| p != pid).collect(),
+                iterator: false,
+            })
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}

@@ -132,8 +132,16 @@ fn group<W: Write>(screen: &mut Screen<'_, W>, group: &ExplainGroup) -> io::Resu
     if let Some(owner) = group.owner.as_ref().filter(|_| !of_owner) {
         fact(screen, "owner", Paint::Dim, &self::owner(owner))?;
     }
+    let mut above = "";
     for (kind, says) in lines {
-        fact(screen, label(kind), Paint::Dim, says)?;
+        let label = label(kind);
+        fact(
+            screen,
+            if label == above { "" } else { label },
+            Paint::Dim,
+            says,
+        )?;
+        above = label;
     }
     if let Some(came) = came(group) {
         fact(screen, "came", Paint::Dim, &came)?;

@@ -14,6 +14,7 @@
 mod bpffs;
 pub mod cgroup;
 mod describe;
+mod ending;
 mod error;
 mod fd;
 pub mod fdinfo;

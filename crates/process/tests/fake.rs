@@ -312,3 +312,28 @@ fn the_host() {
         assert_eq!(proc.in_host_pid_namespace().ok(), expected, "{text}");
     }
 }
+
+#[test]
+fn a_process_has_ended_when_its_first_thread_alone_is_a_zombie() {
+    let (dir, proc) = root();
+    let rest = |threads: u32| {
+        format!("1 4242 4242 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 {threads} 0 159487 1 1\n")
+    };
+    for (state, threads, is_ending) in [
+        ('S', 3, true),
+        ('R', 1, true),
+        ('D', 1, true),
+        ('Z', 2, true),
+        ('Z', 1, false),
+        ('X', 0, false),
+    ] {
+        let text = format!("4242 (agent) {state} {}", rest(threads));
+        write(dir.path(), "4242/stat", text);
+        let found = proc.is_ending(4242, 159_487);
+        assert_eq!(found, is_ending, "{state} {threads}");
+        assert!(!proc.is_ending(4242, 159_488), "another began later");
+    }
+    assert!(!proc.is_ending(4243, 159_487), "there is none");
+    write(dir.path(), "4242/stat", "4242 (agent");
+    assert!(!proc.is_ending(4242, 159_487), "it cannot be read");
+}

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `map NAME` | makes a hash map, and keeps its descriptor |
 //! | `mapped NAME` | makes an array, and maps it into memory |
+//! | `trace NAME` | makes a program that uses the map, and a raw tracepoint link: the link alone is kept |
 //! | `dup` | one more descriptor on the same file |
 //! | `keep` | an exec does not close the map |
 //! | `beside …` `end` | a child with the same descriptor table (`CLONE_FILES`) does that and exits |
@@ -14,6 +15,9 @@
 //! | `flight` | the same, and it is never received |
 //! | `pin PATH` | pins the map |
 //! | `fork … end` | a child does that and exits with 0; waits for it |
+//! | `leave … end` | a child does that, and lives until it is killed; goes on once the child is so far |
+//! | `slay` | kills the child that was left; goes on once its descriptor table is gone, and does not wait for more |
+//! | `slow N` | makes the end take long: N files that the kernel takes some 15 ms each to let go of |
 //! | `thread` | a thread that outlives the main one, and ends the process |
 //! | `exec …` | this program again, with these words |
 //! | `become PATH …` | the program there, with these words |
@@ -22,9 +26,10 @@
 //! | `sleep MS` | |
 //! | `exit N`, `kill N` | ends, with a status or by a signal |
 
-use e2e::bpf::{self, Object};
-use e2e::unix;
-use std::os::fd::{AsRawFd as _, IntoRawFd as _, OwnedFd};
+use e2e::bpf::{self, Object, ProgSpec, prog_type};
+use e2e::{insn, unix};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, IntoRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -42,6 +47,7 @@ fn act(words: &[String]) {
     let mut more: Vec<Object> = Vec::new();
     let mut dups: Vec<OwnedFd> = Vec::new();
     let mut sockets: Vec<OwnedFd> = Vec::new();
+    let mut left = None;
     while let Some(word) = words.next() {
         let mut next = || words.next().unwrap_or_else(|| panic!("{word} what?"));
         let object = |map: &Option<Object>| map.as_ref().map(|map| map.dup().expect("a dup"));
@@ -57,6 +63,10 @@ fn act(words: &[String]) {
                 let at = unsafe { libc::mmap(null_mut(), 4096, read, libc::MAP_SHARED, fd, 0) };
                 assert!(at != libc::MAP_FAILED, "mmap");
                 more.extend(map.replace(made));
+            }
+            "trace" => {
+                let link = trace(next(), map.take().as_ref().expect("a map"));
+                more.push(link);
             }
             "keep" => {
                 let fd = map.as_ref().expect("a map").as_raw_fd();
@@ -110,6 +120,15 @@ fn act(words: &[String]) {
                 };
                 fork(flags, &inner);
             }
+            "leave" => {
+                let inner = words.by_ref().take_while(|&word| word != "end");
+                let inner: Vec<String> = inner.map(str::to_owned).collect();
+                left = Some(leave(&inner));
+            }
+            "slay" => {
+                slay(left.take().expect("a child that was left"));
+            }
+            "slow" => sockets.extend((0..number(next())).map(|_| slow())),
             "thread" => {
                 std::thread::spawn(|| {
                     std::thread::sleep(Duration::from_millis(50));
@@ -173,4 +192,50 @@ fn fork(flags: i32, words: &[String]) {
     }
     // SAFETY: our own child.
     unsafe { libc::waitpid(pid, null_mut(), 0) };
+}
+
+/// A child that does this and then stands still. Gives its pid once it does.
+fn leave(words: &[String]) -> i32 {
+    let (mut read, mut write) = std::io::pipe().expect("a pipe");
+    // SAFETY: there is one thread.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork");
+    if pid == 0 {
+        act(words);
+        write.write_all(b".").expect("the parent reads");
+        loop {
+            std::thread::park();
+        }
+    }
+    drop(write);
+    let done = read.read_exact(&mut [0]);
+    done.expect("the child comes so far");
+    pid
+}
+
+/// In `do_exit` the table goes first (`exit_files`), what was in it later (`exit_task_work`).
+fn slay(pid: i32) {
+    // SAFETY: our own child, which nobody has waited for.
+    assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0, "kill");
+    let table = format!("/proc/{pid}/fd");
+    let any = || std::fs::read_dir(&table).is_ok_and(|mut fds| fds.next().is_some());
+    while any() {
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+fn trace(name: &str, map: &Object) -> Object {
+    let insns = insn::uses_maps(&[map.as_raw_fd()], 0);
+    let prog = ProgSpec::new(prog_type::RAW_TRACEPOINT, name, insns).load();
+    let link = bpf::raw_tracepoint(&prog.expect("a program"), Some("sched_kthread_stop"));
+    link.expect("a link")
+}
+
+/// A packet socket: `packet_release` waits for an RCU grace period (`synchronize_net`).
+fn slow() -> OwnedFd {
+    // SAFETY: integers only.
+    let fd = unsafe { libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0) };
+    assert!(fd >= 0, "a packet socket");
+    // SAFETY: it is new, and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
 }

@@ -15,6 +15,7 @@ mod output;
 mod privileges;
 mod traces;
 mod watch;
+mod watch_after;
 mod watch_moves;
 mod watch_who;
 

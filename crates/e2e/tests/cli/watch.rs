@@ -215,7 +215,7 @@ fn what_stands_still_is_not_told() {
 }
 
 /// Runs a command under it, and gives exit code and events.
-fn around(options: &[&str], words: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+pub(crate) fn around(options: &[&str], words: &[&str]) -> (Option<i32>, Vec<Value>, String) {
     let arguments = [&["watch", "--json"], options, &["--", ACT], words].concat();
     let output = lastref::run(&arguments);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -223,7 +223,7 @@ fn around(options: &[&str], words: &[&str]) -> (Option<i32>, Vec<Value>, String)
 }
 
 /// Name and number of handles of each group that was open at an exit.
-fn open(events: &[Value]) -> Vec<(String, u64)> {
+pub(crate) fn open(events: &[Value]) -> Vec<(String, u64)> {
     let open = of(events, "open-at-exit").into_iter().map(|event| {
         assert_eq!(event["holder"]["comm"], "act", "{event}");
         let name = event["objects"]["name"].as_str().expect("a name");

@@ -1,12 +1,16 @@
 //! A watch around one command: what its processes had open when they ended, and what outlives it.
 
+mod behind;
+mod ending;
+
 use super::{Keep, Watch, WatchOptions};
 use crate::{Error, Sweeper};
+use ending::Ending;
 use kernel::Addr;
 use kernel::trace::{Ended, Open, Tree};
 use model::{
-    By, CannotSee, Holder, LeakEvent, LeftBehind, Object, ObjectGroup, ObjectId, OpenAtExit,
-    Process, State, SweepSample, WatchEvent, WatchStart, WatchSummary, decode,
+    By, CannotSee, Holder, LeakEvent, Object, ObjectGroup, ObjectId, OpenAtExit, Process,
+    SweepSample, WatchStart, WatchSummary, decode,
 };
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::cell::{OnceCell, RefCell};
@@ -31,6 +35,10 @@ pub struct Followed {
     /// Files that were open at an exit, and that something else had too at that moment, with who ended
     /// last.
     doubtful: FxHashMap<(Addr, ObjectId), (Process, Open)>,
+    /// Those whose end was told of.
+    ending: Ending,
+    /// Of which objects it stayed open whether they are left behind.
+    undecided: Option<CannotSee>,
     /// Exits of which not all is known.
     cut: u64,
     lost: u64,
@@ -96,6 +104,8 @@ impl Followed {
             pids,
             before,
             doubtful: FxHashMap::default(),
+            ending: Ending::default(),
+            undecided: None,
             cut: 0,
             lost: 0,
         };
@@ -155,6 +165,7 @@ impl Followed {
         for ended in ended {
             self.cut += u64::from(ended.cut);
             let process = process(&ended);
+            self.ending.note(&process, self.watch.sweeper.proc());
             let mut open = Vec::new();
             for file in ended.open {
                 let id = ObjectId {
@@ -179,39 +190,6 @@ impl Followed {
             events.extend(groups(&process, &open, t));
         }
         events
-    }
-
-    /// After its end: a last sweep, and what it shows: files that were open at an exit after all, and
-    /// objects that were not there before and that no process holds.
-    pub fn left_behind(&mut self) -> Result<(SweepSample, Vec<WatchEvent>), Error> {
-        let unfinished = self.tree.unfinished();
-        let mut open = self.note(unfinished);
-        let t = self.watch.elapsed();
-        self.note_pids();
-        let sweep = self.watch.sweeper.sweep()?;
-        let (sample, changed) = self.watch.compare(&sweep);
-        let objects = sweep.ledger.objects();
-        open.extend(self.settle(objects, t));
-        let open = open
-            .into_iter()
-            .map(|open| WatchEvent::OpenAtExit(Box::new(open)));
-        let leaks = changed.into_iter();
-        let leaks = leaks.map(|leak| WatchEvent::Leak(Box::new(leak)));
-        let left = objects.iter().filter(|object| {
-            let new = object.facts.object_id();
-            let new = new.is_some_and(|id| is_new(&self.before, id));
-            let held = object.kept_by.iter().any(is_process);
-            let there = object.state != State::Unreferenced;
-            new && there && !held && !object.facts.own && !object.facts.is_kernel_btf()
-        });
-        let left = left.map(|object| {
-            WatchEvent::LeftBehind(Box::new(LeftBehind {
-                t,
-                holder: object.kept_by.first().cloned(),
-                object: object.clone(),
-            }))
-        });
-        Ok((sample, open.chain(leaks).chain(left).collect()))
     }
 
     /// A file that its process may have mapped, too, was open to the last if nothing has one on that
@@ -241,6 +219,7 @@ impl Followed {
     pub fn summary(&mut self) -> WatchSummary {
         let mut summary = self.watch.summary();
         summary.lost_events = self.tree.lost() + self.lost;
+        summary.cannot_see.extend(self.undecided.take());
         let mut blind = |what: String, why: &str, needs: &str| {
             summary.cannot_see.push(CannotSee {
                 what,
@@ -270,10 +249,6 @@ impl Followed {
 /// It was not there in the first sweep.
 fn is_new(before: &OnceCell<FxHashSet<ObjectId>>, id: ObjectId) -> bool {
     before.get().is_none_or(|before| !before.contains(&id))
-}
-
-fn is_process(holder: &Holder) -> bool {
-    matches!(holder, Holder::Process(_)) || !holder.open_by().is_empty()
 }
 
 fn process(ended: &Ended) -> Process {

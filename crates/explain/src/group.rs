@@ -140,7 +140,7 @@ impl<'e> Group<'e> {
     /// Whether it leaks, if all handles on such objects together grow so. What grew between a few looks may
     /// be what the next collection releases, unless it never comes: so it is those that outlived one that tell, if
     /// they are more than what is in use at a time, and no few against those that came meanwhile.
-    fn leak(&self, evidence: &Evidence<'_>, growth: &Growth) -> Leak {
+    pub fn leak(&self, evidence: &Evidence<'_>, growth: &Growth) -> Leak {
         /// As many as records that make a suspicion (`ledger::Growth`).
         const OUTLIVED: u64 = 4;
         let GrowthSource::Looks { seconds, .. } = growth.source else {

@@ -13,8 +13,7 @@ use crate::screen::{Paint, Screen, Span, plain, safe};
 use crate::text::{width, wrap};
 use crate::{Style, footer, units, watch, words};
 use model::{
-    EvidenceKind, ExplainGroup, ExplainReport, Leak, Origin, OwnerSummary, Release, ReleaseState,
-    Verdict,
+    EvidenceKind, ExplainGroup, ExplainReport, Leak, OwnerSummary, Release, ReleaseState, Verdict,
 };
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -97,7 +96,10 @@ fn counts(report: &ExplainReport) -> String {
         return "no handles on BPF objects".into();
     }
     let mut text = units::counted(all, "handle", "handles");
-    for (leak, word) in [(Leak::Yes, "leaking"), (Leak::Suspected, "suspected")] {
+    for (leak, word) in [
+        (Leak::Yes, "leaking"),
+        (Leak::Suspected, "suspected to leak"),
+    ] {
         let of = report.groups.iter().filter(|group| group.leak == leak);
         let count: u64 = of.map(|group| group.count).sum();
         if count > 0 {
@@ -118,33 +120,34 @@ fn group<W: Write>(screen: &mut Screen<'_, W>, group: &ExplainGroup) -> io::Resu
         // The headline has it.
         .filter(|&(kind, _)| kind != EvidenceKind::Growth || growth(group).is_empty())
         .collect();
-    let says = match lines
-        .iter()
-        .position(|&(kind, _)| kind == EvidenceKind::GoGc)
-    {
+    let rests_on = match verdict {
+        Verdict::Mapped => EvidenceKind::MemoryMap,
+        _ => EvidenceKind::GoGc,
+    };
+    let says = match lines.iter().position(|&(kind, _)| kind == rests_on) {
         Some(at) => lines.remove(at).1,
         None if lines.is_empty() => verdict.title(),
         None => lines.remove(0).1,
     };
     fact(screen, verdict.as_str(), paint(group), says)?;
-    // What else the collector's books say is of the owner.
-    let of_owner = lines.iter().any(|&(kind, _)| kind == EvidenceKind::GoGc);
-    if let Some(owner) = group.owner.as_ref().filter(|_| !of_owner) {
+    // The next line of the collector's books is of the owner, unless they are about its queue; the rest is not.
+    let mut of_owner = !matches!(
+        verdict,
+        Verdict::ReleaseQueued | Verdict::ReleaseBlocked | Verdict::NoOwner
+    );
+    let has_owner = lines.iter().any(|&(kind, _)| kind == EvidenceKind::GoGc);
+    if let Some(owner) = group.owner.as_ref().filter(|_| !has_owner) {
         fact(screen, "owner", Paint::Dim, &self::owner(owner))?;
     }
     let mut above = "";
     for (kind, says) in lines {
-        let label = label(kind);
-        fact(
-            screen,
-            if label == above { "" } else { label },
-            Paint::Dim,
-            says,
-        )?;
-        above = label;
-    }
-    if let Some(came) = came(group) {
-        fact(screen, "came", Paint::Dim, &came)?;
+        let word = match kind {
+            EvidenceKind::GoGc if std::mem::take(&mut of_owner) => "owner",
+            _ => label(kind),
+        };
+        let once = if word == above { "" } else { word };
+        fact(screen, once, Paint::Dim, says)?;
+        above = word;
     }
     fact(screen, "descriptors", Paint::Dim, &descriptors(group))?;
     fact(screen, "fix", Paint::Cyan, &group.fix)
@@ -192,8 +195,9 @@ fn headline(group: &ExplainGroup) -> String {
 fn growth(group: &ExplainGroup) -> String {
     let mut text = match group.leak {
         Leak::Yes => "leak, ".to_owned(),
-        Leak::Suspected => "suspected, ".to_owned(),
-        Leak::No | Leak::Unknown => String::new(),
+        Leak::Suspected => "suspected leak, ".to_owned(),
+        // All such handles together grow, and nothing is known of these: a line of their own says so.
+        Leak::No | Leak::Unknown => return String::new(),
     };
     match group.per_second {
         Some(rate) if rate > 0.0 => {
@@ -244,7 +248,7 @@ fn owner(owner: &OwnerSummary) -> String {
 
 fn label(kind: EvidenceKind) -> &'static str {
     match kind {
-        EvidenceKind::GoGc => "owner",
+        EvidenceKind::GoGc => "collector",
         EvidenceKind::GoPath => "path",
         EvidenceKind::Stack => "stack",
         EvidenceKind::Libraries => "libraries",
@@ -252,17 +256,6 @@ fn label(kind: EvidenceKind) -> &'static str {
         EvidenceKind::MemoryMap => "memory",
         EvidenceKind::HeapProfile => "profile",
         EvidenceKind::Growth => "growth",
-    }
-}
-
-fn came(group: &ExplainGroup) -> Option<String> {
-    match group.origin {
-        Origin::Inherited => Some("inherited: an ancestor has the same files open".into()),
-        Origin::Received => Some(
-            "received: a process that is neither ancestor nor descendant has the same files open"
-                .into(),
-        ),
-        Origin::Acquired | Origin::Unknown => None,
     }
 }
 

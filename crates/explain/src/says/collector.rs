@@ -160,7 +160,8 @@ fn next_collection(gc: &Gc) -> String {
             duration(seconds)
         ),
         (false, _, None) => {
-            "the next comes when the heap has grown: none is forced before the first".into()
+            "the next collection comes once the heap has grown: none is forced before the first"
+                .into()
         }
     }
 }

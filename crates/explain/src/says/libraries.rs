@@ -24,7 +24,7 @@ pub(super) fn say<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<
             let foreign: Vec<Library> = process.libraries.iter().filter(foreign).cloned().collect();
             if !foreign.is_empty() {
                 say(format!(
-                    "the program has{}, which makes descriptors that no Go object releases",
+                    "the program has{}, whose descriptors no Go object releases",
                     list(&foreign)
                 ));
             }

@@ -57,13 +57,14 @@ fn mappings(context: &Context<'_>, group: &Group<'_>) -> Option<String> {
 }
 
 fn anonymous(memory: &Memory) -> String {
+    const KERNELS: &str = "what the objects take is the kernel's, and not in it";
     let now = bytes(memory.anonymous_bytes);
     match memory.anonymous_growth {
-        None => format!("anonymous memory {now}: what objects take is the kernel's, and not in it"),
+        None => format!("anonymous memory {now}; {KERNELS}"),
         Some(growth) => {
             let sign = if growth < 0 { '-' } else { '+' };
             format!(
-                "anonymous memory {now}, {sign}{} in {}: wrappers, not objects, whose memory is the kernel's",
+                "anonymous memory {now}, {sign}{} in {}; {KERNELS}",
                 bytes(growth.unsigned_abs()),
                 duration(memory.seconds)
             )
@@ -99,6 +100,17 @@ fn growth<'e>(context: &Context<'e>, group: &Group<'e>) -> Option<String> {
     };
     let rate = growth.per_second;
     let rate = if rate.is_finite() { rate } else { 0.0 };
+    let (leak, found) = (group.leak(context.evidence, growth), growth.leak);
+    if leak == Leak::Unknown && found >= Leak::Suspected {
+        // The collector's part in it is not over.
+        let but = match group.verdict {
+            Verdict::Retained => "few of these outlived a collection",
+            _ => "a collection may yet release these",
+        };
+        return Some(format!(
+            "all such handles together {rate:+.1}/s {source}; whether they leak is not known, as {but}"
+        ));
+    }
     let mut says = match growth.leak {
         Leak::Yes | Leak::Suspected => format!("{rate:+.1}/s {source}"),
         Leak::No => format!("does not grow {source}"),

@@ -149,7 +149,6 @@ agent (pid 4242, go1.24.3, github.com/cilium/ebpf v0.16.0)   1 handle
 
 1 handle on map:17 conn_events (hash, 8.0 MiB)
   mapped           no descriptor is left, and a memory mapping keeps it
-  came             inherited: an ancestor has the same files open
   fix              Close each *ebpf.Map when its user stops
 
 cannot see   its memory: permission denied; needs CAP_SYS_PTRACE

@@ -29,7 +29,7 @@ test-all: test test-go lint test-kernels test-lab test-metrics fuzz bench-smoke
 
 # What reads Go, with programs of every release that it reads. Fetches their toolchains.
 test-go: deps
-	cargo test -p lastref-gobinary -- --ignored
+	cargo test -p lastref-gobinary -p lastref-goheap -p lastref-record -- --ignored
 
 # The truth of every scenario of the lab with every version of its library; make test takes twelve.
 test-lab: deps

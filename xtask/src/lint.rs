@@ -1,7 +1,7 @@
-//! Checks that no compiler makes: files stay small enough to be held in the head, and no path of
-//! somebody's machine is written into them.
+//! Checks that no compiler makes: files stay small enough to be held in the head, no path of
+//! somebody's machine is written into them, and pages that are made of comments say what these say.
 
-use crate::command;
+use crate::{command, docs};
 use anyhow::{Result, bail};
 use std::env;
 use std::fs;
@@ -40,7 +40,7 @@ pub fn run(root: &Path) -> Result<()> {
     if let Some(target) = env::var("CARGO_TARGET_DIR").ok().filter(|t| t.len() > 1) {
         machine.push(target);
     }
-    let mut problems = Vec::new();
+    let mut problems = docs::stale(root)?;
     for name in String::from_utf8_lossy(&listed).split_terminator('\0') {
         let path = root.join(name);
         // Deleted but still tracked, a link to nowhere, or not text: nothing to check.

@@ -5,6 +5,7 @@ mod apt;
 mod batch;
 mod command;
 mod cpio;
+mod docs;
 mod go_layouts;
 mod guest;
 mod initramfs;
@@ -114,7 +115,9 @@ enum Task {
         #[arg(long)]
         only_libbpf_tools: bool,
     },
-    /// Check that no file is too long and none names a path of one machine
+    /// Make the pages of the documentation that come from doc comments
+    Docs,
+    /// Check that no file is too long, none names a path of one machine, and `docs` has been run
     Lint,
 }
 
@@ -205,6 +208,7 @@ fn run(task: Task) -> Result<u8> {
             )?;
             Ok(u8::from(!clean))
         }
+        Task::Docs => docs::run(&workspace.root).map(|()| 0),
         Task::Lint => lint::run(&workspace.root).map(|()| 0),
     }
 }

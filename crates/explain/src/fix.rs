@@ -135,7 +135,7 @@ pub(crate) fn never_collects(evidence: &Evidence<'_>) -> bool {
 fn to_know(evidence: &Evidence<'_>) -> String {
     match &evidence.process.runtime {
         Runtime::GoUnread { needs, .. } | Runtime::Unread { needs, .. } if !needs.is_empty() => {
-            format!("Run lastref with {needs} to know more")
+            format!("To know more takes {needs}")
         }
         Runtime::GoUnread { .. } | Runtime::Unread { .. } => {
             "Compare what the program opens with what it closes".into()

@@ -59,7 +59,7 @@ impl fmt::Display for Reason {
             Self::OwnerWithoutGo => f.write_str(
                 "the readings do not agree on whether the process is Go: it executed another program",
             ),
-            Self::Runtime(why) => write!(f, "the Go runtime was not read: {why}"),
+            Self::Runtime(why) => write!(f, "what runs it was not read: {why}"),
             Self::Owner(why) => write!(f, "the owner was not read: {why}"),
             Self::Incomplete(why) => write!(f, "no owner was found, but not all was read: {why}"),
             Self::Mark(why) => write!(

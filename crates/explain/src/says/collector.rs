@@ -219,13 +219,14 @@ fn queues<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<Line>) {
                         .collect();
                     says = format!("{says}: {}", names.join(" ← "));
                 }
-                if let Some(waits) = waits {
-                    says = format!("{says}; waits: {waits}");
+                let long =
+                    waits_seconds.map(|seconds| format!("for {} at least", duration(seconds)));
+                match (waits, long) {
+                    (Some(waits), Some(long)) => format!("{says}; waits: {waits}, {long}"),
+                    (Some(waits), None) => format!("{says}; waits: {waits}"),
+                    (None, Some(long)) => format!("{says}; waits {long}"),
+                    (None, None) => says,
                 }
-                if let Some(seconds) = waits_seconds {
-                    says = format!("{says}, for {} at least", duration(*seconds));
-                }
-                says
             }
         };
         lines.push((EvidenceKind::Stack, says));

@@ -15,7 +15,7 @@ pub(super) fn say<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<
     let mut say = |says: String| lines.push((EvidenceKind::Libraries, says));
     match (group.verdict, &process.runtime) {
         (Verdict::Unmanaged, Runtime::NotGo(language)) => say(format!(
-            "{}: it has no collector that closes descriptors{}",
+            "{}{}",
             what_it_is(*language),
             with(&process.libraries)
         )),
@@ -64,13 +64,15 @@ pub(super) fn say<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<
 
 fn what_it_is(language: Language) -> &'static str {
     match language {
-        Language::C => "the program is not Go, and seems to be C",
-        Language::Cpp => "the program is C++",
-        Language::Rust => "the program is Rust",
+        Language::C => {
+            "the program is not Go, and seems to be C: it has no collector that closes descriptors"
+        }
+        Language::Cpp => "the program is C++: it has no collector that closes descriptors",
+        Language::Rust => "the program is Rust: it has no collector that closes descriptors",
         Language::Python => {
             "the program is Python, whose collector closes no descriptor that is a number"
         }
-        Language::Unknown => "the program is not Go",
+        Language::Unknown => "the program is not Go: it has no collector that closes descriptors",
     }
 }
 

@@ -11,11 +11,13 @@ use std::fmt;
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The last garbage collection reached the Go object that owns the descriptor. What leads to it was not
-    /// searched.
+    /// searched. Whether the program still needs it, and whether it leaks, is not said by that: a cache that
+    /// is full is retained, too.
     ///
     /// **Evidence.** A completed collection, and the mark that it left on the owner (or, where the owner
     /// lies in a 16-byte block of the tiny allocator, on its block, which a neighbour may keep). Its
-    /// finalizer or cleanup is registered and was not called.
+    /// finalizer or cleanup is registered and was not called. What was made while that collection marked counts as
+    /// reached.
     ///
     /// **Fix.** Close the handle when its user stops: `Close` on the `*ebpf.Map`, `*ebpf.Program`,
     /// `link.Link` or `*btf.Handle`. What is in a map or slice of the program is to be taken out of it,
@@ -110,7 +112,9 @@ pub enum Verdict {
     /// _ = m.Put(k, v) // and return
     /// ```
     Dropped,
-    /// The owner was allocated since the last collection, or there was none: nothing has judged it.
+    /// The owner was allocated since the last collection, or there was none: nothing has judged it. A program
+    /// whose heap stays small may take hours to its first: with `GOGC=100` that comes at 4 MiB, and none is forced
+    /// before. After it, one is forced two minutes after the last, unless `GOGC=off`.
     ///
     /// **Evidence.** The span of the owner: no mark, and a slot that was handed out since it was swept.
     ///
@@ -144,7 +148,8 @@ pub enum Verdict {
     /// not move; the function that runs, with its stack.
     ///
     /// **Fix.** Have that function return: a finalizer must not wait for a lock, a channel or the network;
-    /// what takes long belongs into a goroutine of its own. Up to Go 1.24 cleanups wait behind finalizers.
+    /// what takes long belongs into a goroutine of its own. Up to Go 1.24 cleanups wait behind finalizers; later
+    /// releases run cleanups on goroutines of their own, a quarter as many as processors, and at least one.
     ///
     /// **Example.**
     ///

@@ -6,7 +6,7 @@ mod queues;
 use super::target::{GoProgram, Runs, Target};
 use super::{Held, ProfiledStack};
 use crate::handles::Handle;
-use crate::privilege::{SYS_PTRACE, lacking};
+use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
 use explain::evidence::{self, Gc, Ownership, Reading, Runtime, Why};
 use gobinary::layout::Layout;
 use gobinary::{Executable, Region};
@@ -91,7 +91,8 @@ impl Unreadable {
 
     fn of_process(error: &process::Error) -> Self {
         let needs = if error.is_denied() {
-            lacking(&[SYS_PTRACE]).unwrap_or_else(|| {
+            // The memory of another user's process is that user's file (`/proc/PID/mem`, mode 0600).
+            lacking(&[SYS_PTRACE, READ_SEARCH]).unwrap_or_else(|| {
                 "a security module (Yama, AppArmor, SELinux) that permits it".into()
             })
         } else {

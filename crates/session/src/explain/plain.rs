@@ -39,7 +39,7 @@ pub fn explain(
         cannot_see.push(CannotSee {
             what: "whether they grow".into(),
             why: "handles were listed once, and not counted".into(),
-            needs: "the same".into(),
+            needs: needs(&error),
         });
     }
     let case = Case {
@@ -83,12 +83,16 @@ fn described(descriptor: &BpfDescriptor) -> (ObjectId, Described) {
     (id(descriptor), described)
 }
 
-fn cannot_count(error: &Error) -> CannotSee {
+fn needs(error: &Error) -> String {
     let Error::Kernel(kernel) = error;
+    kernel.needs().as_str().into()
+}
+
+fn cannot_count(error: &Error) -> CannotSee {
     CannotSee {
         what: "names of objects, their references, who else holds them, which descriptors share a file"
             .into(),
         why: error.to_string(),
-        needs: kernel.needs().as_str().into(),
+        needs: needs(error),
     }
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"scenario/labkit"
 )
@@ -30,19 +31,43 @@ func (j *journal) add(summary string) {
 type session struct {
 	peer  string
 	bytes uint64
+	fd    int
 }
 
 func (m *monitor) begin(peer string) *session {
-	s := &session{peer: peer}
-	runtime.AddCleanup(s, func(peer string) {
+	s := &session{peer: peer, fd: -1}
+	if m.owns {
+		var err error
+		if s.fd, err = descriptor(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	runtime.AddCleanup(s, func(fd int) {
 		m.journal.add(peer + ": over")
-	}, peer)
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}, s.fd)
 	return s
+}
+
+// descriptor is one that no object of the library owns.
+func descriptor() (int, error) {
+	m, err := ebpf.NewMap(&ebpf.MapSpec{
+		Name: "session_own", Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 32,
+	})
+	if err != nil {
+		return -1, err
+	}
+	defer m.Close()
+	return unix.FcntlInt(uintptr(m.FD()), unix.F_DUPFD_CLOEXEC, 0)
 }
 
 type monitor struct {
 	journal *journal
 	round   uint32
+	// Sessions have a map of their own.
+	owns bool
 }
 
 // handshake is a session of its own, over at once.
@@ -90,6 +115,7 @@ func main() {
 		log.Fatal(err)
 	}
 	m := &monitor{journal: &journal{summaries: make(chan string), waiting: make(chan struct{}, 1)}}
+	m.owns = labkit.Param("owns", "nothing") == "handle"
 	m.handshake()
 	// What starting took is not needed any more.
 	debug.FreeOSMemory()

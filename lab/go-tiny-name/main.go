@@ -40,13 +40,13 @@ func (a *agent) measure(name string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	for queue := range queues.MaxEntries() {
+	for queue := uint32(0); queue < queues.MaxEntries(); queue++ {
 		if err := queues.Put(queue, uint64(len(a.seen))+uint64(queue)); err != nil {
 			return fmt.Errorf("%s: queue %d: %w", name, queue, err)
 		}
 	}
 	var length uint64
-	for queue := range queues.MaxEntries() {
+	for queue := uint32(0); queue < queues.MaxEntries(); queue++ {
 		if err := queues.Lookup(queue, &length); err != nil {
 			return fmt.Errorf("%s: queue %d: %w", name, queue, err)
 		}
@@ -76,7 +76,7 @@ func (a *agent) book(m *ebpf.Map) {
 		labkit.Dropped("looks", number)
 	}
 	// No later name moves in.
-	for range 16 {
+	for i := 0; i < 16; i++ {
 		filler = new(byte)
 	}
 	filler = nil

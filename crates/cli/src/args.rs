@@ -298,15 +298,35 @@ pub struct LabRunArgs {
     /// Set a parameter of the scenario; may be repeated
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_pair)]
     pub parameters: Vec<(String, String)>,
-    /// Build with this module of the scenario's list (`lastref lab list NAME`)
-    #[arg(long)]
-    pub module: Option<String>,
-    /// Build with this release of Go (1.24.6)
-    #[arg(long, value_name = "RELEASE")]
-    pub go: Option<String>,
+    #[command(flatten)]
+    pub build: LabBuildArgs,
     /// Print only what came of it, as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct LabBuildArgs {
+    /// Build with this module of the scenario's list (`lastref lab list NAME`)
+    #[arg(long)]
+    module: Option<String>,
+    /// Build with this release of Go (1.24.6)
+    #[arg(long, value_name = "RELEASE")]
+    go: Option<String>,
+    /// Give `go build` this word (`--build "-ldflags=-s -w"`); may be repeated
+    #[arg(long = "build", value_name = "FLAG", allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+impl LabBuildArgs {
+    /// In the words of the lab.
+    pub fn build(&self) -> lab::Build {
+        lab::Build {
+            module: self.module.clone(),
+            go: self.go.clone(),
+            flags: self.flags.clone(),
+        }
+    }
 }
 
 #[derive(Debug, ClapArgs)]
@@ -322,6 +342,11 @@ pub struct LabScoreArgs {
     /// Ask only this command; may be repeated
     #[arg(long = "command", value_name = "COMMAND", value_parser = clap::builder::PossibleValuesParser::new(lab::score::COMMANDS))]
     pub commands: Vec<String>,
+    /// Set a parameter of the scenarios; may be repeated
+    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parse_pair)]
+    pub parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub build: LabBuildArgs,
     /// Print JSON
     #[arg(long, conflicts_with = "markdown")]
     pub json: bool,

@@ -7,7 +7,7 @@ use crate::args::{
 use crate::exit::{Answer, Usage};
 use crate::output;
 use anyhow::Context as _;
-use lab::score::Score;
+use lab::score::{Score, Setting};
 use lab::{BUILT_IN, Scenario};
 use serde_json::json;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -134,21 +134,26 @@ fn all(args: &LabAllArgs) -> anyhow::Result<Answer> {
         .unwrap_or(0);
     lab::sweep();
     let mut failed = None;
-    let score = lab::score::score(&|name| name.contains(part), &["ls"], &mut |case| {
-        let left = match case.left_behind.as_slice() {
-            [] => String::new(),
-            left => format!("; left behind: {}", left.join(", ")),
-        };
-        let line = format!(
-            "{:width$}  {}{}{left}\n",
-            case.scenario,
-            case.judgement.result,
-            case.judgement.because()
-        );
-        if let Err(error) = io::stdout().write_all(line.as_bytes()) {
-            failed.get_or_insert(error);
-        }
-    });
+    let score = lab::score::score(
+        &|name| name.contains(part),
+        &Setting::default(),
+        &["ls"],
+        &mut |case| {
+            let left = match case.left_behind.as_slice() {
+                [] => String::new(),
+                left => format!("; left behind: {}", left.join(", ")),
+            };
+            let line = format!(
+                "{:width$}  {}{}{left}\n",
+                case.scenario,
+                case.judgement.result,
+                case.judgement.because()
+            );
+            if let Err(error) = io::stdout().write_all(line.as_bytes()) {
+                failed.get_or_insert(error);
+            }
+        },
+    );
     if let Some(error) = failed.filter(|e| e.kind() != io::ErrorKind::BrokenPipe) {
         return Err(error.into());
     }
@@ -158,17 +163,26 @@ fn all(args: &LabAllArgs) -> anyhow::Result<Answer> {
 fn score(args: &LabScoreArgs) -> anyhow::Result<Answer> {
     let part = part(args.part.as_deref())?;
     lab::sweep();
+    let setting = Setting {
+        build: args.build.build(),
+        parameters: args.parameters.clone(),
+    };
     // Long work shows progress.
     let mut commands = lab::score::COMMANDS.to_vec();
     commands.retain(|command| {
         args.commands.is_empty() || args.commands.iter().any(|named| named == command)
     });
-    let score = lab::score::score(&|name| name.contains(part), &commands, &mut |case| {
-        if case.judgement.result != lab::score::Verdict::NotRun {
-            let (command, result) = (case.command, case.judgement.result);
-            eprintln!("{command} {}: {result}", case.scenario);
-        }
-    });
+    let score = lab::score::score(
+        &|name| name.contains(part),
+        &setting,
+        &commands,
+        &mut |case| {
+            if case.judgement.result != lab::score::Verdict::NotRun {
+                let (command, result) = (case.command, case.judgement.result);
+                eprintln!("{command} {}: {result}", case.scenario);
+            }
+        },
+    );
     if args.json {
         output::json(
             &json!({"schema": "lastref.score/0", "totals": score.totals(),
@@ -304,7 +318,7 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
     if args.scenario != BUILT_IN.name {
         return run_program(find(&args.scenario)?, args);
     }
-    if !args.parameters.is_empty() || args.module.is_some() || args.go.is_some() {
+    if !args.parameters.is_empty() || args.build.build() != lab::Build::default() {
         let text = format!("{} has no parameters and no modules", BUILT_IN.name);
         return Err(Usage(text).into());
     }
@@ -337,8 +351,7 @@ fn run_program(scenario: &'static Scenario, args: &LabRunArgs) -> anyhow::Result
         rate: args.rate,
         count: args.count,
         duration: args.duration,
-        module: args.module.clone(),
-        go: args.go.clone(),
+        build: args.build.build(),
         parameters: args.parameters.clone(),
         log: if args.json {
             lab::Log::Kept

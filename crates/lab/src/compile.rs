@@ -1,5 +1,6 @@
 //! Runs compilers.
 
+use crate::build::Build;
 use crate::cache::{Folder, Use, cache};
 use crate::manifest::{Language, Manifest, Need};
 use crate::needs;
@@ -25,14 +26,19 @@ const CARGO_ENV: (&str, &str) = ("CARGO_PROFILE_RELEASE_DEBUG", "1");
 
 /// All that makes a program what it is beside its source: how it is built, and by what. Another
 /// recipe is another program.
-pub fn recipe(manifest: &Manifest, go: Option<&str>) -> Vec<String> {
+pub fn recipe(manifest: &Manifest, build: &Build) -> Vec<String> {
     let version = |tool: &str| tools::answer(Path::new(tool), &["--version"], &[]);
     let needs = |need| manifest.needs.contains(&need);
     let mut recipe: Vec<String> = match manifest.language {
         Language::Go => {
             let [asked, here] = tools::go();
-            let asked = go.map_or(asked, |release| format!("go{release}"));
-            vec![format!("{GO:?}"), format!("{GO_ENV:?}"), asked, here]
+            let asked = build
+                .go
+                .as_ref()
+                .map_or(asked, |release| format!("go{release}"));
+            let mut recipe = vec![format!("{GO:?}"), format!("{GO_ENV:?}"), asked, here];
+            recipe.extend(build.flags.iter().cloned());
+            recipe
         }
         Language::C => vec![format!("{CC:?}"), tools::multiarch()],
         Language::Rust => vec![
@@ -60,22 +66,28 @@ pub fn recipe(manifest: &Manifest, go: Option<&str>) -> Vec<String> {
 }
 
 /// Makes [`PARTIAL`] of the sources in a folder.
-pub fn compile(folder: &Path, manifest: &Manifest, go: Option<&str>) -> Result<(), Unready> {
+pub fn compile(folder: &Path, manifest: &Manifest, build: &Build) -> Result<(), Unready> {
     match manifest.language {
-        Language::Go => build_go(folder, manifest.needs.contains(&Need::Cgo), go),
+        Language::Go => build_go(folder, manifest.needs.contains(&Need::Cgo), build),
         Language::C => build_c(folder, &manifest.needs),
         Language::Rust => build_rust(folder),
     }
 }
 
-fn build_go(folder: &Path, cgo: bool, go: Option<&str>) -> Result<(), Unready> {
+fn build_go(folder: &Path, cgo: bool, build: &Build) -> Result<(), Unready> {
     let mut command = tool("go", folder);
     command
-        .args(GO)
+        .args(&GO[..1])
+        .args(&build.flags)
+        .args(&GO[1..])
         .envs(GO_ENV)
         .env("CGO_ENABLED", if cgo { "1" } else { "0" });
-    if let Some(go) = go {
+    if let Some(go) = &build.go {
         command.env("GOTOOLCHAIN", format!("go{go}"));
+        // Go 1.19's index of modules does not find its own packages where toolchains are fetched to.
+        if go.starts_with("1.19.") {
+            command.env("GODEBUG", "goindex=0");
+        }
     }
     // A module's own headers come before the system's: cgo of a library sees no other flags of ours.
     let headers = folder.join("include");
@@ -215,13 +227,18 @@ mod tests {
         let all = crate::scenarios().iter();
         let mut of_go = all.filter(|s| s.manifest.language == Language::Go);
         let manifest = &of_go.next().expect("there are some").manifest;
-        let here = recipe(manifest, None);
-        assert_eq!(here, recipe(manifest, None));
-        assert_ne!(here, recipe(manifest, Some("1.23.4")));
-        assert_ne!(
-            recipe(manifest, Some("1.23.5")),
-            recipe(manifest, Some("1.23.4"))
-        );
+        let recipe = |build| recipe(manifest, &build);
+        let of = |release: &str| Build {
+            go: Some(release.into()),
+            ..Build::default()
+        };
+        let here = recipe(Build::default());
+        assert_eq!(here, recipe(Build::default()));
+        assert_ne!(here, recipe(of("1.23.4")));
+        assert_ne!(recipe(of("1.23.5")), recipe(of("1.23.4")));
+        let flags = vec!["-buildmode=pie".to_owned()];
+        let build = Build::default();
+        assert_ne!(here, recipe(Build { flags, ..build }));
     }
 
     #[test]

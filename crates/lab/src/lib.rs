@@ -12,6 +12,7 @@
 
 mod apart;
 mod books;
+mod build;
 mod cache;
 mod catalog;
 mod compile;
@@ -38,6 +39,7 @@ mod vary;
 mod worker;
 
 pub use books::{Book, Occasion, Said};
+pub use build::Build;
 pub use cache::{cache, clean_cache};
 pub use catalog::{Scenario, load, scenarios};
 pub use error::{Error, Step};

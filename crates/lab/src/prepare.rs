@@ -1,6 +1,7 @@
 //! Builds a scenario: its source goes into the user's cache folder, and stays there built until
 //! a byte of it changes, or what it is built with.
 
+use crate::build::{Build, with_go_line};
 use crate::cache::{Folder, Use, cache};
 use crate::catalog::{Scenario, below};
 use crate::compile::{PARTIAL, compile, recipe};
@@ -53,22 +54,17 @@ pub struct Program {
 /// A file of a scenario's folder once it is unpacked, and what is in it.
 type Source = (PathBuf, &'static [u8]);
 
-/// The program of a scenario, built with a module of its list (or its default) and, for Go, a
-/// release of the toolchain (`1.24.6`). If it must be built, standard error says so: that takes a
-/// while.
-pub fn prepare(
-    scenario: &Scenario,
-    module: Option<&str>,
-    go: Option<&str>,
-) -> Result<Program, Unready> {
+/// The program of a scenario. If it must be built, standard error says so: that takes a while.
+pub fn prepare(scenario: &Scenario, build: &Build) -> Result<Program, Unready> {
     let manifest = &scenario.manifest;
-    let module = module_of(scenario, module)?;
+    let module = module_of(scenario, build.module.as_deref())?;
     if let Some(missing) = needs::missing(manifest) {
         return Err(Unready::Needs(missing));
     }
+    let go = build.go.as_deref();
     let files = sources(scenario, module);
     let go_release = go.map(|go| format!("-go{go}")).unwrap_or_default();
-    let digest = digest(&(&files, recipe(manifest, go)));
+    let digest = digest(&(&files, recipe(manifest, build)));
     let name = format!("{}{go_release}-{digest}", title(scenario, module));
     loop {
         let folder = Folder::of(&cache(), &name, Use::Read)?;
@@ -82,6 +78,14 @@ pub fn prepare(
             });
         }
         drop(folder);
+        let files = files.iter().map(|(name, content)| {
+            let is_module = go.is_some() && name.as_os_str() == "go.mod";
+            (
+                name.clone(),
+                with_go_line(content, go.filter(|_| is_module)),
+            )
+        });
+        let files: Vec<_> = files.collect();
         let folder = Folder::of(&cache(), &name, Use::Write)?;
         // Perhaps whom we waited for has built it.
         if path.exists() {
@@ -89,7 +93,7 @@ pub fn prepare(
         }
         eprintln!("building {} …", title(scenario, module));
         write(&folder.path, &files)?;
-        compile(&folder.path, manifest, go)?;
+        compile(&folder.path, manifest, build)?;
         let partial = folder.path.join(PARTIAL);
         fs::rename(&partial, &path).map_err(at(&partial))?;
     }
@@ -159,10 +163,10 @@ fn sources(scenario: &Scenario, module: Option<&str>) -> Vec<Source> {
 }
 
 /// Those that do not lie there already: who reads them meanwhile finds them whole.
-fn write(folder: &Path, files: &[Source]) -> Result<(), Unready> {
+fn write<B: AsRef<[u8]>>(folder: &Path, files: &[(PathBuf, B)]) -> Result<(), Unready> {
     for (name, content) in files {
         let path = folder.join(name);
-        if fs::read(&path).is_ok_and(|there| there == *content) {
+        if fs::read(&path).is_ok_and(|there| there == content.as_ref()) {
             continue;
         }
         if let Some(parent) = path.parent() {

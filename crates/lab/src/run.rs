@@ -1,6 +1,7 @@
 //! Runs a scenario to its end, for a person who looks at it.
 
 use crate::books::{Book, Occasion, Said};
+use crate::build::Build;
 use crate::catalog::Scenario;
 use crate::error::Error;
 use crate::prepare::prepare;
@@ -22,10 +23,8 @@ pub struct Options {
     pub count: Option<u64>,
     /// Ends after so long; `None`: until SIGINT, SIGTERM or SIGHUP.
     pub duration: Option<Duration>,
-    /// One of the scenario's modules; the first if none is named.
-    pub module: Option<String>,
-    /// A release of Go, `1.24.6`; the machine's if none is named.
-    pub go: Option<String>,
+    /// How it is built.
+    pub build: Build,
     /// Parameters that do not have their default.
     pub parameters: Vec<(String, String)>,
     /// What becomes of the program's own log.
@@ -75,9 +74,8 @@ pub fn run(
     out: &mut impl Write,
 ) -> Result<Outcome, Error> {
     leftovers::sweep();
-    let module = options.module.as_deref();
     let env = environment(scenario, &options.parameters)?;
-    let program = prepare(scenario, module, options.go.as_deref())?;
+    let program = prepare(scenario, &options.build)?;
     // Not before: a build ends at Ctrl-C as every program does.
     let signals = Signals::to_end()?;
     let mut running = Running::start(&program, &env, options.log, Some(&signals))?;
@@ -165,6 +163,7 @@ fn begin(
 ) -> Result<(), Error> {
     let Scenario { name, manifest } = scenario;
     let module = options
+        .build
         .module
         .as_deref()
         .or(manifest.modules.first().map(String::as_str));

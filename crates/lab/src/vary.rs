@@ -1,6 +1,7 @@
 //! Runs one scenario with several values of its parameters, and counts.
 
 use crate::books::Occasion;
+use crate::build::Build;
 use crate::catalog::Scenario;
 use crate::error::Error;
 use crate::prepare::prepare;
@@ -52,7 +53,7 @@ pub fn vary(
     told: &mut dyn FnMut(&Row),
 ) -> Result<Vec<Row>, Error> {
     leftovers::sweep();
-    let program = prepare(scenario, None, None)?;
+    let program = prepare(scenario, &Build::default())?;
     // Not before: a build ends at Ctrl-C as every program does.
     let signals = Signals::to_end()?;
     let mut rows = Vec::new();

@@ -1,4 +1,4 @@
-// Package labkit is how a scenario talks to the lab: see lab/README.md.
+// Package labkit is how a scenario talks to the lab: see lab/README.md. Go 1.17 and later build it.
 package labkit
 
 import (
@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,7 +39,7 @@ func init() {
 	if _, err := encode("", nil); err != nil {
 		panic(err)
 	}
-	clear(books)
+	books = map[string]*group{}
 }
 
 func of(name string) *group {
@@ -99,11 +98,13 @@ func dropLost() {
 
 func take(name string, id uint32) {
 	g := of(name)
-	at := slices.Index(g.Held, id)
-	if at < 0 {
-		panic(fmt.Sprintf("labkit: %s %d is not open", name, id))
+	for at, held := range g.Held {
+		if held == id {
+			g.Held = append(g.Held[:at], g.Held[at+1:]...)
+			return
+		}
 	}
-	g.Held = slices.Delete(g.Held, at, at+1)
+	panic(fmt.Sprintf("labkit: %s %d is not open", name, id))
 }
 
 // Param is a parameter of the scenario, as the lab was told, or its default.
@@ -145,7 +146,9 @@ func NewestMap() uint32 {
 			continue
 		}
 		if id, err := idOf(fd); err == 0 {
-			newest = max(newest, id)
+			if id > newest {
+				newest = id
+			}
 		}
 	}
 	return newest
@@ -202,7 +205,7 @@ func Serve(step func() error) error {
 
 // What a first cycle finds dead has its finalizer run after it; what that lets go of dies in a second.
 func collect() {
-	for range 2 {
+	for i := 0; i < 2; i++ {
 		runtime.GC()
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -226,5 +229,5 @@ func encode(what string, failure error) ([]byte, error) {
 		message := failure.Error()
 		text = &message
 	}
-	return json.Marshal(map[string]any{"said": what, "groups": books, "error": text})
+	return json.Marshal(map[string]interface{}{"said": what, "groups": books, "error": text})
 }

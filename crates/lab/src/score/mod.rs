@@ -22,6 +22,7 @@ pub use table::{Case, Score, Totals};
 pub use watch::judge as judge_watch;
 
 use crate::books::{Occasion, Said};
+use crate::build::Build;
 use crate::catalog::{Scenario, scenarios};
 use crate::error::Error;
 use crate::prepare::{prepare, unpack};
@@ -178,9 +179,19 @@ pub const COMMANDS: [&str; 4] = ["ls", "watch", "explain", "check"];
 /// A watch takes its time, and none of a processor's: so many scenarios run beside each other.
 const BESIDE: usize = 8;
 
+/// How scenarios are run to be scored.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// How they are built.
+    pub build: Build,
+    /// Parameters that do not have their default.
+    pub parameters: Vec<(String, String)>,
+}
+
 /// Asks these commands about every scenario whose name `wanted` says; `told` hears each result.
 pub fn score(
     wanted: &dyn Fn(&str) -> bool,
+    setting: &Setting,
     commands: &[&'static str],
     told: &mut dyn FnMut(&Case),
 ) -> Score {
@@ -193,7 +204,7 @@ pub fn score(
             if beside > 1 {
                 // Beside a compiler nothing keeps its pace. Why one cannot be built is told below.
                 for scenario in some {
-                    drop(prepare(scenario, None, None));
+                    drop(prepare(scenario, &setting.build));
                 }
             }
             let asked = std::thread::scope(|scope| {
@@ -202,7 +213,7 @@ pub fn score(
                 let each = some.iter().map(|&scenario| {
                     scope.spawn(move || {
                         if exists {
-                            ask_of(command, scenario)
+                            ask_of(command, scenario, setting)
                         } else {
                             Ok(absent())
                         }
@@ -241,12 +252,12 @@ fn absent() -> Asked {
     Judgement::not_run(table::NO_COMMAND).into()
 }
 
-fn ask_of(command: &str, scenario: &'static Scenario) -> Result<Asked, Error> {
+fn ask_of(command: &str, scenario: &'static Scenario, setting: &Setting) -> Result<Asked, Error> {
     match command {
-        "watch" => watch_of(scenario),
-        "explain" => explain_of(scenario),
-        "check" => check_of(scenario),
-        _ => ls_of(scenario),
+        "watch" => watch_of(scenario, setting),
+        "explain" => explain_of(scenario, setting),
+        "check" => check_of(scenario, setting),
+        _ => ls_of(scenario, setting),
     }
 }
 
@@ -269,10 +280,12 @@ impl From<Judgement> for Asked {
 /// lastref does is an answer.
 fn judged(
     scenario: &'static Scenario,
+    setting: &Setting,
     judge: impl FnOnce(&mut Running) -> Result<Judgement, Error>,
 ) -> Result<Asked, Error> {
-    let program = prepare(scenario, None, None)?;
-    let mut running = Running::start(&program, &environment(scenario, &[])?, Log::Kept, None)?;
+    let program = prepare(scenario, &setting.build)?;
+    let env = environment(scenario, &setting.parameters)?;
+    let mut running = Running::start(&program, &env, Log::Kept, None)?;
     let judgement = judge(&mut running)?;
     let said = running.said().clone();
     let ended = running.end();
@@ -305,10 +318,10 @@ fn look_if_any(scenario: &Scenario, said: &Said, pid: u32) -> Option<Judgement> 
 }
 
 /// Asks twice: as the program is, and once a collector has run and what it found is closed.
-fn ls_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+fn ls_of(scenario: &'static Scenario, setting: &Setting) -> Result<Asked, Error> {
     /// Before the question is asked.
     const STEPS: u64 = 10;
-    judged(scenario, |running| {
+    judged(scenario, setting, |running| {
         for _ in 0..STEPS {
             running.tell("step", None)?;
         }
@@ -371,12 +384,12 @@ fn answer(handle: JoinHandle<Answer>) -> Answer {
     handle.join().map_err(lost)?
 }
 
-fn watch_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+fn watch_of(scenario: &'static Scenario, setting: &Setting) -> Result<Asked, Error> {
     const PACE: Pace = Pace {
         pause: Duration::from_millis(250),
         gc: 12,
     };
-    judged(scenario, |running| {
+    judged(scenario, setting, |running| {
         // The window is longer than a collector takes, and than any bound that a clean one reaches.
         let words = ["watch", "--json", "--window", "10s", "--for", "26s"];
         let asked = [ask(words.map(str::to_owned).to_vec())];
@@ -389,13 +402,13 @@ fn watch_of(scenario: &'static Scenario) -> Result<Asked, Error> {
     })
 }
 
-fn explain_of(scenario: &'static Scenario) -> Result<Asked, Error> {
+fn explain_of(scenario: &'static Scenario, setting: &Setting) -> Result<Asked, Error> {
     const STEPS: u64 = 10;
     const PACE: Pace = Pace {
         pause: Duration::from_millis(100),
         gc: u64::MAX,
     };
-    judged(scenario, |running| {
+    judged(scenario, setting, |running| {
         for _ in 0..STEPS {
             running.tell("step", None)?;
         }
@@ -417,8 +430,8 @@ fn explain_of(scenario: &'static Scenario) -> Result<Asked, Error> {
     })
 }
 
-fn check_of(scenario: &'static Scenario) -> Result<Asked, Error> {
-    let folder = unpack(scenario, None)?;
+fn check_of(scenario: &'static Scenario, setting: &Setting) -> Result<Asked, Error> {
+    let folder = unpack(scenario, setting.build.module.as_deref())?;
     let folder = folder.to_string_lossy();
     Ok(match own::ask(&["check", "--format", "json", &folder]) {
         Ok(report) => judge_check(scenario, &report).into(),

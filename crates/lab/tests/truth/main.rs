@@ -11,7 +11,7 @@ mod proc;
 
 use facts::Facts;
 use kernel::{Object, listed, lives};
-use lab::{Group, Running, Said, Scenario, Unready, prepare, scenarios};
+use lab::{Build, Group, Running, Said, Scenario, Unready, prepare, scenarios};
 use libtest_mimic::{Arguments, Trial};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -136,7 +136,11 @@ impl From<lab::Error> for Failed {
 
 fn truth_of(case: &Case) -> Result<(), Failed> {
     let scenario = case.scenario;
-    let program = prepare(scenario, case.module, None).map_err(|error| match error {
+    let build = Build {
+        module: case.module.map(str::to_owned),
+        ..Build::default()
+    };
+    let program = prepare(scenario, &build).map_err(|error| match error {
         Unready::Needs(what) => Failed::Needs(what),
         error => Failed::Wrong(error.to_string()),
     })?;

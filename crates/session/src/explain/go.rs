@@ -1,7 +1,9 @@
 //! The Go runtime of a process: who owns each descriptor, and what the collector says of that owner.
 
 mod owners;
+mod place;
 mod queues;
+mod whole;
 
 use super::target::{GoProgram, Runs, Target};
 use super::{Held, ProfiledStack};
@@ -177,7 +179,7 @@ impl<'p> Go<'p> {
         let libraries = self.libraries;
         match &mut self.reads {
             Reads::Heap(heap) => heap
-                .look_with(&|name| owners::bytes_wanted(name, libraries))
+                .look_with(&|name| place::bytes_wanted(name, libraries))
                 .map(Some),
             Reads::NotGo(_) | Reads::Unread { .. } => Ok(None),
         }

@@ -1,87 +1,24 @@
 //! From a descriptor to the Go object that owns it: by types and functions that are known, never by a number that
 //! looks like it.
 
+use super::place::{Place, descriptor, integers, place};
+use super::whole::{complete, running_cleanup};
 use crate::handles::Handle;
 use explain::evidence::{
     Mark, Owner, Ownership, QueueKind, Reading, RegisteredRelease, State, Why,
 };
-use goheap::{Call, Integer, Kind, Look, Queued, Special, TypeName};
-use libraries::{Library, Stands};
+use goheap::{Call, Kind, Look, Queued, Special, TypeName};
+use libraries::Library;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
-
-/// Bytes of objects of types that are not known: what stands behind them is not looked at.
-const FIRST: u64 = 256;
-/// What a field that holds a descriptor is called, without the structs around it, in small letters.
-const NAMES: [&str; 7] = ["fd", "rawfd", "raw", "sysfd", "mapfd", "progfd", "linkfd"];
-
-/// How many bytes of an object tell which descriptor it owns, or may own.
-pub fn bytes_wanted(name: &TypeName, libraries: &[Library]) -> u64 {
-    match place(name, libraries) {
-        Place::At(offset, width) => offset + width,
-        Place::Nowhere => 0,
-        Place::Perhaps => {
-            let ends = integers(name).map(|integer| integer.offset + integer.width);
-            ends.max().unwrap_or(0)
-        }
-    }
-}
-
-/// Where a descriptor stands in objects of a type.
-enum Place {
-    /// Offset and width.
-    At(u64, u64),
-    /// They own none.
-    Nowhere,
-    /// The type is not known, and no one field of it is called like a descriptor.
-    Perhaps,
-}
-
-/// By the table of libraries; of a type that is not in it, by the name of its field. It has a finalizer, so it owns
-/// something.
-fn place(pointer: &TypeName, libraries: &[Library]) -> Place {
-    let package = pointer.package.as_deref().unwrap_or_default();
-    if let Some(known) = libraries::owner(&pointer.name, package, version(package, libraries)) {
-        let place = descriptor(known.stands);
-        return place.map_or(Place::Nowhere, |(offset, width)| Place::At(offset, width));
-    }
-    let is_called = |integer: &&Integer| {
-        let name = integer.path.rsplit('.').next().unwrap_or_default();
-        NAMES.contains(&name.to_ascii_lowercase().as_str())
-    };
-    let mut called = integers(pointer).filter(is_called);
-    match (called.next(), called.next()) {
-        (Some(one), None) => Place::At(one.offset, one.width),
-        _ => Place::Perhaps,
-    }
-}
-
-fn integers(pointer: &TypeName) -> impl Iterator<Item = &Integer> {
-    let all = pointer.integers.iter();
-    all.filter(|integer| integer.offset.saturating_add(integer.width) <= FIRST)
-}
-
-fn descriptor(stands: Stands) -> Option<(u64, u64)> {
-    match stands {
-        Stands::Descriptor { offset, width } => Some((offset, width)),
-        Stands::Mapping | Stands::Other => None,
-    }
-}
-
-/// Of the module that a package belongs to.
-fn version<'l>(package: &str, libraries: &'l [Library]) -> Option<&'l str> {
-    let of = |library: &&Library| {
-        let rest = package.strip_prefix(library.path.as_str());
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    libraries.iter().find(of)?.version.as_deref()
-}
 
 /// The owners of all descriptors, as of one look.
 pub struct Owners {
     by_fd: FxHashMap<u32, Vec<Owner>>,
     /// Numbers that stand in what is not known to own a descriptor, and may: what that is.
     perhaps: FxHashMap<u32, Why>,
+    /// A release that runs, and may be about to close any descriptor that nobody owns.
+    runs: Option<Why>,
     /// Nothing was left out; else what was.
     complete: Reading<()>,
 }
@@ -96,6 +33,7 @@ impl Owners {
         let mut found = Self {
             by_fd: FxHashMap::default(),
             perhaps: FxHashMap::default(),
+            runs: running_cleanup(look),
             complete: complete(look),
         };
         for special in &look.specials {
@@ -159,6 +97,11 @@ impl Owners {
                 let Some(number) = self.number_in(pointer, bytes.as_deref(), libraries) else {
                     return;
                 };
+                if queued.running && number < 0 {
+                    // It takes the number out of its object before it closes it.
+                    self.runs =
+                        Some(format!("the finalizer {function} runs, and may close it").into());
+                }
                 let owner = Owner {
                     address: Some(*object),
                     ..owner(QueueKind::Finalizer, function, Some(pointer), state, number)
@@ -263,19 +206,17 @@ impl Owners {
 
     /// Who owns a descriptor. `settled`: two looks agree on those that nobody owns.
     pub fn ownership(&self, fd: u32, settled: bool) -> Ownership {
-        match (self.by_fd.get(&fd), &self.complete) {
-            (Some(owners), _) => Ownership::Owned(owners.clone()),
-            (None, Err(why)) => Ownership::None(Err(why.clone())),
-            (None, Ok(())) if self.perhaps.contains_key(&fd) => {
-                Ownership::None(Err(self.perhaps[&fd].clone()))
-            }
-            (None, Ok(())) if settled => Ownership::None(Ok(())),
-            (None, Ok(())) => {
-                let why: Why =
-                    "descriptors and their owners changed each time they were read".into();
-                Ownership::None(Err(why))
-            }
+        if let Some(owners) = self.by_fd.get(&fd) {
+            return Ownership::Owned(owners.clone());
         }
+        let nobody = self.complete.clone().and_then(|()| {
+            match self.perhaps.get(&fd).or(self.runs.as_ref()) {
+                Some(why) => Err(why.clone()),
+                None if settled => Ok(()),
+                None => Err("descriptors and their owners changed each time they were read".into()),
+            }
+        });
+        Ownership::None(nobody)
     }
 }
 
@@ -330,23 +271,6 @@ fn mark(found: &goheap::Mark) -> Mark {
         goheap::Mark::DeadUnswept => Mark::DeadUnswept,
         goheap::Mark::Free => Mark::Free,
         goheap::Mark::Unread(why) => Mark::Unread(why.to_string().into()),
-    }
-}
-
-fn complete(look: &Look) -> Reading<()> {
-    let spans = look.unread.len();
-    if look.unread_arenas > 0 {
-        let arenas = look.unread_arenas;
-        return Err(format!("{arenas} arenas of the heap were not read").into());
-    }
-    match (look.unread.first(), look.queue_moved) {
-        (None, 0) => Ok(()),
-        (Some(first), _) => {
-            Err(format!("{spans} spans with specials were not read: {}", first.why).into())
-        }
-        (None, moved) => {
-            Err(format!("{moved} entries of the queue changed while they were read").into())
-        }
     }
 }
 

@@ -78,7 +78,7 @@ fn shown(runner: &goheap::Runner, look: &Look, reason: &dyn Fn(u8) -> Option<Str
 }
 
 /// The finalizer or cleanup that a runner has called: the frame that the runtime's loop called.
-fn called(runner: &goheap::Runner, look: &Look) -> Option<String> {
+pub fn called(runner: &goheap::Runner, look: &Look) -> Option<String> {
     /// The loops of Go 1.18 to 1.27, and what they call through.
     const LOOPS: [&str; 5] = [
         "runtime.runfinq",

@@ -1,11 +1,13 @@
 //! The memory of a process, read without stopping it.
 
 use crate::read::SMALL;
-use crate::{Error, Proc, fdinfo};
+use crate::{Error, Mapping, Proc, fdinfo};
 use gobinary::{Memory, ReadError};
 use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread, retry_on_intr};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 
 /// A process's memory, as it was when this was opened: after exec or exit there is nothing to
 /// read any more, also if another has the pid by then.
@@ -31,6 +33,34 @@ impl Proc {
         let dir = self.process_dir(pid)?;
         let file = dir.open("exe").map_err(|errno| dir.error("exe", errno))?;
         Ok(file.into())
+    }
+
+    /// Opens a file that a process has mapped, through its own root directory.
+    ///
+    /// # Errors
+    /// It may not be opened, or another file has that path by now.
+    pub fn mapped_file(&self, pid: u32, mapping: &Mapping) -> Result<File, Error> {
+        let path = mapping.path.trim_start_matches('/');
+        let path = self.process_path(pid).join("root").join(path);
+        // What is no file any more shall not hold us up.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let opened = retry_on_intr(|| open(&path, flags, Mode::empty()));
+        let file = File::from(opened.map_err(|errno| Error::from_errno(&path, errno))?);
+        let is_it = file.metadata().is_ok_and(|metadata| {
+            metadata.is_file()
+                && mapping
+                    .region
+                    .file
+                    .is_some_and(|(_, inode)| inode == metadata.ino())
+        });
+        if is_it {
+            Ok(file)
+        } else {
+            Err(Error::Malformed {
+                path,
+                what: "another file than the one that is mapped",
+            })
+        }
     }
 
     /// Anonymous memory of a process that is resident, in bytes (4.14). Walks its page tables.

@@ -19,6 +19,8 @@ pub struct Handle {
     pub others: Vec<u32>,
     /// An open iterator: of this program.
     pub iterator: bool,
+    /// The thread that has a descriptor table of its own, in which it stands.
+    pub thread: Option<u32>,
 }
 
 /// All of them: those with descriptors in the order of the first, then mapped ones.
@@ -50,6 +52,7 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
                 fds: vec![fd],
                 others: others.clone(),
                 iterator: false,
+                thread: table.tid,
             }));
         }
     }
@@ -65,11 +68,14 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
         let mut others: Vec<u32> = sharers.filter(|&other| other != pid).collect();
         unique(&mut fds);
         unique(&mut others);
+        let tables = of_tables(at, &ours).filter_map(|(t, _)| files.tables.get(t as usize));
+        let thread = tables.into_iter().find_map(|table| table.tid);
         found.push(Handle {
             object,
             fds,
             others,
             iterator,
+            thread,
         });
     }
     found.sort_unstable_by(|a, b| a.fds.cmp(&b.fds).then_with(|| a.object.cmp(&b.object)));
@@ -103,6 +109,7 @@ fn only_mapped(
                 fds: Vec::new(),
                 others: mapped.pids.iter().copied().filter(|&p| p != pid).collect(),
                 iterator: false,
+                thread: None,
             })
         })
         .collect();

@@ -44,6 +44,7 @@ impl<'t> Parts<'t> {
             Runs::Go(program) => program,
             Runs::Other(_) => return Ok(None),
             Runs::Unread(error) => return Err(Unreadable::of_process(error)),
+            Runs::Strange(why) | Runs::GoLibrary(why) => return Err(Unreadable::of(why)),
         };
         let memory = target
             .memory(proc)
@@ -126,7 +127,7 @@ enum Reads<'p> {
 impl<'p> Go<'p> {
     /// Finds the runtime, if there is one to be found.
     pub fn attach(target: &'p Target, parts: &'p Result<Option<Parts<'p>>, Unreadable>) -> Self {
-        let is_go = matches!(target.runs, Runs::Go(_));
+        let is_go = matches!(target.runs, Runs::Go(_) | Runs::GoLibrary(_));
         let reads = match (parts, &target.runs) {
             (Ok(Some(parts)), _) => {
                 let program = Program {
@@ -156,7 +157,7 @@ impl<'p> Go<'p> {
                 .as_ref()
                 .ok()
                 .map(|build| build.go.as_str().into()),
-            Runs::Other(_) | Runs::Unread(_) => None,
+            Runs::Other(_) | Runs::Unread(_) | Runs::Strange(_) | Runs::GoLibrary(_) => None,
         };
         Self {
             version,
@@ -169,8 +170,9 @@ impl<'p> Go<'p> {
 
     /// A look that the last one is compared with.
     pub fn look_first(&mut self) {
+        let at = Instant::now();
         if let Ok(Some(look)) = self.look() {
-            self.first = Some((Instant::now(), look));
+            self.first = Some((at, look));
         }
     }
 
@@ -185,20 +187,21 @@ impl<'p> Go<'p> {
         }
     }
 
-    /// Who owns each descriptor of these handles. `again` lists handles anew: what is not the same in both lists
-    /// came or went meanwhile, and is left out.
+    /// Who owns each descriptor of these handles. `now` lists handles: once before each look at the heap, and once
+    /// after it. What is not the same in both came or went meanwhile, and is left out.
     ///
-    /// That nobody owns a descriptor is said only if two looks, one after the other, find nobody.
+    /// That nobody owns a descriptor is said only if it had no owner in any of several looks.
     pub fn owners<E>(
         &mut self,
-        handles: Vec<Handle>,
-        mut again: impl FnMut() -> Result<Vec<Handle>, E>,
+        mut handles: Vec<Handle>,
+        mut now: impl FnMut() -> Result<Vec<Handle>, E>,
     ) -> Result<Held, E> {
-        /// Looks, where descriptors without an owner come and go.
-        const LOOKS: u32 = 3;
-        let mut handles = handles;
-        let mut before: Option<Owners> = None;
-        for left in (0..LOOKS).rev() {
+        /// Looks, where descriptors have no owner.
+        const LOOKS: usize = 3;
+        let mut looks: Vec<Owners> = Vec::new();
+        loop {
+            owners::keep_stable(&mut handles, &now()?);
+            let at = Instant::now();
             let look = match self.look() {
                 Ok(Some(look)) => look,
                 Ok(None) => return Ok(all(handles, &self.unread())),
@@ -206,27 +209,29 @@ impl<'p> Go<'p> {
                     return Ok(all(handles, &Ownership::Unread(error.to_string().into())));
                 }
             };
-            owners::keep_stable(&mut handles, &again()?);
+            owners::keep_stable(&mut handles, &now()?);
             let marks = |objects: &[u64]| match &self.reads {
                 Reads::Heap(heap) => heap.marks(objects).unwrap_or_default(),
                 Reads::NotGo(_) | Reads::Unread { .. } => vec![],
             };
-            let owners = Owners::of(&look, self.libraries, &marks);
-            let settled = owners.own_all(&handles)
-                || before
-                    .as_ref()
-                    .is_some_and(|before| owners.agrees(before, &handles));
-            self.last = Some((Instant::now(), look));
-            if settled || left == 0 {
-                let held = handles.into_iter().map(|handle| {
-                    let owned = handle.fds.iter().map(|&fd| owners.ownership(fd, settled));
-                    (owned.collect(), handle)
-                });
-                return Ok(held.map(|(owned, handle)| (handle, owned)).collect());
+            looks.push(Owners::of(&look, self.libraries, &marks));
+            self.last = Some((at, look));
+            let owned = looks.last().is_some_and(|last| last.own_all(&handles));
+            if owned || looks.len() == LOOKS {
+                break;
             }
-            before = Some(owners);
         }
-        Ok(vec![])
+        let held = handles.into_iter().map(|handle| {
+            let owned = handle.fds.iter().map(|&fd| match handle.thread {
+                None => owners::ownership(&looks, fd),
+                Some(tid) => Ownership::Unread(
+                    format!("it is in a descriptor table of thread {tid} alone, whose numbers Go's objects do not tell")
+                        .into(),
+                ),
+            });
+            (owned.collect(), handle)
+        });
+        Ok(held.map(|(owned, handle)| (handle, owned)).collect())
     }
 
     fn unread(&self) -> Ownership {

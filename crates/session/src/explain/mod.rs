@@ -155,7 +155,7 @@ fn described(objects: &[Object]) -> FxHashMap<ObjectId, Described> {
 
 impl Case<'_> {
     fn report(self, proc: &Proc, target: &Target, held: Held, mut go: Go<'_>) -> ExplainReport {
-        let mut kin = Kin::new(proc);
+        let mut kin = Kin::new(proc, target.pid);
         let handles = held.into_iter().map(|(handle, owned)| {
             let described = self.described.get(&handle.object).cloned();
             let Described { name, type_name } = described.unwrap_or_else(|| Described {
@@ -163,6 +163,7 @@ impl Case<'_> {
                 type_name: "?".into(),
             });
             let mapped = handle.fds.is_empty();
+            let (origin, shared_with) = kin.came(&handle);
             let descriptors = handle.fds.iter().zip(owned);
             evidence::Handle {
                 kind: handle.object.kind,
@@ -173,8 +174,8 @@ impl Case<'_> {
                     .map(|(&fd, ownership)| Descriptor { fd, ownership })
                     .collect(),
                 mapped,
-                origin: kin.origin(target.pid, &handle),
-                shared_with: kin.named(&handle),
+                origin,
+                shared_with,
                 site: None,
             }
         });

@@ -60,6 +60,7 @@ fn handle(descriptor: &BpfDescriptor) -> Handle {
         fds: vec![descriptor.fd],
         others: vec![],
         iterator: false,
+        thread: None,
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a process runs: its executable, its language, the libraries that make handles.
 
 use gobinary::{BuildInfo, Executable, Region, Source};
-use libraries::{Language, Library};
+use libraries::{Language, Library, LibraryKind};
 use model::Kind;
 use process::{Error, Mapping, Proc, ProcessMemory};
+use rustc_hash::FxHashSet;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 
@@ -28,6 +29,10 @@ pub enum Runs {
     Other(Language),
     /// Its executable could not be read.
     Unread(Error),
+    /// Its executable is none that is understood: why.
+    Strange(String),
+    /// It is no Go program, and has a Go runtime in a library: which.
+    GoLibrary(String),
 }
 
 /// A Go program's file, and what it says of itself.
@@ -37,6 +42,14 @@ pub struct GoProgram {
     /// Its device and inode number, as `/proc/PID/maps` shows them.
     pub inode: Option<(u64, u64)>,
     pub build: Result<BuildInfo, gobinary::Error>,
+}
+
+/// What is known of a process so far.
+struct Described<'a> {
+    proc: &'a Proc,
+    pid: u32,
+    exe: Option<&'a str>,
+    mappings: Option<&'a [Mapping]>,
 }
 
 /// Of a program that is not Go, so much is searched for traces of libraries.
@@ -51,7 +64,15 @@ impl Target {
         let described = proc.describe(pid)?;
         let mappings = proc.mappings(pid);
         let (runs, mut libraries) = match proc.executable(pid) {
-            Ok(file) => runs(file, described.exe.as_deref(), mappings.as_deref().ok()),
+            Ok(file) => runs(
+                file,
+                &Described {
+                    proc,
+                    pid,
+                    exe: described.exe.as_deref(),
+                    mappings: mappings.as_deref().ok(),
+                },
+            ),
             // A kernel thread has none.
             Err(error) if error.is_missing() => (Runs::Other(Language::Unknown), vec![]),
             Err(error) => (Runs::Unread(error), vec![]),
@@ -109,41 +130,82 @@ impl Target {
     }
 }
 
-fn runs(file: File, exe: Option<&str>, mappings: Option<&[Mapping]>) -> (Runs, Vec<Library>) {
-    let mapped = || mappings.into_iter().flatten().map(|m| m.path.as_str());
-    if let Ok(program) = Executable::open(&file)
-        && program.is_go()
-    {
-        let build = program.build_info();
-        drop(program);
-        let libraries = build.as_ref().map_or_else(|_| vec![], go_libraries);
-        let inode = file.metadata().ok().map(|meta| {
-            let dev = meta.dev();
-            let device =
-                u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev));
-            (device, meta.ino())
-        });
-        let program = GoProgram { file, inode, build };
-        return (Runs::Go(Box::new(program)), libraries);
+fn runs(file: File, described: &Described<'_>) -> (Runs, Vec<Library>) {
+    let mappings = described.mappings.unwrap_or_default();
+    match Executable::open(&file).map(|program| (program.is_go(), program)) {
+        Ok((true, program)) => {
+            let build = program.build_info();
+            let libraries = go_libraries(&program, build.as_ref().ok(), &file, mappings);
+            drop(program);
+            let inode = file.metadata().ok().map(|meta| {
+                let dev = meta.dev();
+                let device =
+                    u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev));
+                (device, meta.ino())
+            });
+            let program = GoProgram { file, inode, build };
+            return (Runs::Go(Box::new(program)), libraries);
+        }
+        // What other loaders take (binfmt_misc) is no ELF.
+        Ok((false, _)) | Err(gobinary::Error::NotElf) => {}
+        Err(error) => return (Runs::Strange(error.to_string()), vec![]),
     }
-    let size = Source::size(&file).unwrap_or(0).min(SEARCHED) as usize;
-    let mut bytes = vec![0; size];
-    if Source::read_at(&file, 0, &mut bytes).is_err() {
-        bytes.clear();
+    if let Some(path) = go_library(described) {
+        let why = format!("it has loaded {path}, which brings a Go runtime of its own");
+        return (Runs::GoLibrary(why), vec![]);
     }
-    let language = libraries::language(exe, mapped(), &bytes);
+    let bytes = first_bytes(&file);
+    let mapped = mappings.iter().map(|m| m.path.as_str());
+    let language = libraries::language(described.exe, mapped, &bytes);
     (Runs::Other(language), libraries::of_bytes(&bytes))
 }
 
-fn go_libraries(build: &BuildInfo) -> Vec<Library> {
-    let deps = build.deps.iter().map(|dep| {
+fn first_bytes(file: &File) -> Vec<u8> {
+    let size = Source::size(file).unwrap_or(0).min(SEARCHED) as usize;
+    let mut bytes = vec![0; size];
+    if Source::read_at(file, 0, &mut bytes).is_err() {
+        bytes.clear();
+    }
+    bytes
+}
+
+/// A library that Go code is in (`-buildmode=c-shared`).
+fn go_library(described: &Described<'_>) -> Option<String> {
+    /// More are not looked at.
+    const FILES: usize = 256;
+    let mut seen = FxHashSet::default();
+    let code = described.mappings?.iter().filter(|m| m.region.executable);
+    let files = code.filter(|m| seen.insert(m.region.file) && m.path.starts_with('/'));
+    for mapping in files.take(FILES) {
+        if let Ok(file) = described.proc.mapped_file(described.pid, mapping)
+            && Executable::open(&file).is_ok_and(|program| program.is_go())
+        {
+            return Some(mapping.path.clone());
+        }
+    }
+    None
+}
+
+/// C code counts where libbpf is: every program that resolves names of hosts has some.
+fn go_libraries(
+    program: &Executable<'_>,
+    build: Option<&BuildInfo>,
+    file: &File,
+    mappings: &[Mapping],
+) -> Vec<Library> {
+    let deps = build.iter().flat_map(|build| &build.deps).map(|dep| {
         // It is known by the path that is imported, and does what the code does that was built.
         (dep.path.as_str(), dep.built().1)
     });
-    let main = build
-        .main
-        .iter()
-        .map(|main| (main.path.as_str(), Some(main.version.as_str())));
-    let cgo = build.setting("CGO_ENABLED") == Some("1");
-    libraries::of_modules(deps.chain(main), cgo)
+    let main = build.and_then(|build| build.main.as_ref());
+    let main = main.map(|main| (main.path.as_str(), Some(main.version.as_str())));
+    let mut linked = Vec::new();
+    if program.uses_cgo().unwrap_or(false) {
+        linked = libraries::of_files(mappings.iter().map(|m| m.path.as_str()));
+        linked.extend(libraries::of_bytes(&first_bytes(file)));
+        linked.retain(|library| library.kind == LibraryKind::Libbpf);
+    }
+    let mut found = libraries::of_modules(deps.chain(main), !linked.is_empty());
+    found.extend(linked.into_iter().take(1));
+    found
 }

@@ -17,6 +17,8 @@ pub struct Owners {
     by_fd: FxHashMap<u32, Vec<Owner>>,
     /// Numbers that stand in what is not known to own a descriptor, and may: what that is.
     perhaps: FxHashMap<u32, Why>,
+    /// Something of a type that is not known may own a descriptor by what it points to.
+    hides: Option<Why>,
     /// A release that runs, and may be about to close any descriptor that nobody owns.
     runs: Option<Why>,
     /// Nothing was left out; else what was.
@@ -33,6 +35,7 @@ impl Owners {
         let mut found = Self {
             by_fd: FxHashMap::default(),
             perhaps: FxHashMap::default(),
+            hides: None,
             runs: running_cleanup(look),
             complete: complete(look),
         };
@@ -106,7 +109,7 @@ impl Owners {
                     address: Some(*object),
                     ..owner(QueueKind::Finalizer, function, Some(pointer), state, number)
                 };
-                self.add(number, owner);
+                self.replace(number, owner, |other| other.address == Some(*object));
             }
             Call::Cleanup { function, argument } => {
                 let Some(number) = self.argument_of(function, *argument) else {
@@ -116,7 +119,9 @@ impl Owners {
                     mark: Mark::Gone,
                     ..owner(QueueKind::Cleanup, function, None, state, number)
                 };
-                self.add(number, owner);
+                let of = |owner: &Owner| owner.release.as_ref().and_then(|r| r.function.clone());
+                let function = of(&owner);
+                self.replace(number, owner, |other| of(other) == function);
             }
         }
     }
@@ -139,6 +144,18 @@ impl Owners {
             }
             Place::Nowhere => None,
             Place::Perhaps => {
+                if integers(pointer).next().is_none()
+                    && !pointer.package.as_deref().is_some_and(is_standard)
+                {
+                    let what = if name.is_empty() {
+                        "an object of an unread type"
+                    } else {
+                        name
+                    };
+                    self.hides.get_or_insert_with(|| {
+                        format!("{what} with a finalizer may own it by what it points to").into()
+                    });
+                }
                 for integer in integers(pointer) {
                     let found = number(bytes, integer.offset, integer.width);
                     if let Some(fd) = found.and_then(|n| u32::try_from(n).ok()) {
@@ -161,6 +178,13 @@ impl Owners {
                     format!("the cleanup {function} has the same number, and may close it").into()
                 });
             }
+            // A pointer, or what could not be read.
+            let hides = argument.is_none_or(|argument| argument >= 4096);
+            if hides && !is_standard(function) {
+                self.hides.get_or_insert_with(|| {
+                    format!("the cleanup {function} may close it by what it is given").into()
+                });
+            }
             return None;
         };
         descriptor(known.stands)?;
@@ -175,6 +199,21 @@ impl Owners {
         if let Ok(fd) = u32::try_from(number) {
             self.by_fd.entry(fd).or_default().push(owner);
         }
+    }
+
+    /// The queue was read after the specials: what stands in both has been queued between.
+    fn replace(&mut self, number: i64, owner: Owner, is_same: impl Fn(&Owner) -> bool) {
+        if let Some(owners) = u32::try_from(number)
+            .ok()
+            .and_then(|fd| self.by_fd.get_mut(&fd))
+        {
+            let pending = |other: &Owner| {
+                let release = other.release.as_ref();
+                release.is_some_and(|release| release.state == State::Pending)
+            };
+            owners.retain(|other| !(pending(other) && is_same(other)));
+        }
+        self.add(number, owner);
     }
 
     /// Objects whose finalizers are queued are still there.
@@ -197,27 +236,65 @@ impl Owners {
         fds.all(|fd| self.by_fd.contains_key(fd))
     }
 
-    /// All was read, and those without an owner had none before either.
-    pub fn agrees(&self, before: &Self, handles: &[Handle]) -> bool {
-        let mut fds = handles.iter().flat_map(|handle| &handle.fds);
-        let same = fds.all(|fd| self.by_fd.contains_key(fd) || !before.by_fd.contains_key(fd));
-        self.complete.is_ok() && before.complete.is_ok() && same
-    }
-
-    /// Who owns a descriptor. `settled`: two looks agree on those that nobody owns.
-    pub fn ownership(&self, fd: u32, settled: bool) -> Ownership {
-        if let Some(owners) = self.by_fd.get(&fd) {
-            return Ownership::Owned(owners.clone());
+    /// Nobody owns a descriptor, as far as this look tells.
+    fn nobody(&self, fd: u32) -> Reading<()> {
+        self.complete.clone()?;
+        let perhaps = self.perhaps.get(&fd);
+        match perhaps.or(self.hides.as_ref()).or(self.runs.as_ref()) {
+            Some(why) => Err(why.clone()),
+            None => Ok(()),
         }
-        let nobody = self.complete.clone().and_then(|()| {
-            match self.perhaps.get(&fd).or(self.runs.as_ref()) {
-                Some(why) => Err(why.clone()),
-                None if settled => Ok(()),
-                None => Err("descriptors and their owners changed each time they were read".into()),
-            }
-        });
-        Ownership::None(nobody)
     }
+}
+
+/// Who owns a descriptor, by the last of several looks. That nobody does is said if none of them found anybody, and
+/// two of them saw all.
+pub fn ownership(looks: &[Owners], fd: u32) -> Ownership {
+    let last = looks.last().and_then(|last| last.by_fd.get(&fd));
+    if let Some(owners) = last {
+        // A field that is only called like a descriptor is no match for one that is known to be one.
+        let known: Vec<Owner> = owners.iter().filter(|o| is_known(o)).cloned().collect();
+        return Ownership::Owned(if known.is_empty() {
+            owners.clone()
+        } else {
+            known
+        });
+    }
+    if looks.iter().any(|look| look.by_fd.contains_key(&fd)) {
+        let why = "it had an owner a moment before: such descriptors come and go";
+        return Ownership::None(Err(why.into()));
+    }
+    let said: Vec<Reading<()>> = looks.iter().map(|look| look.nobody(fd)).collect();
+    if said.iter().filter(|said| said.is_ok()).count() > 1 {
+        return Ownership::None(Ok(()));
+    }
+    let why = said.into_iter().find_map(Result::err);
+    Ownership::None(Err(why.unwrap_or_else(|| "one look is not enough".into())))
+}
+
+/// The table of libraries has its type, or its cleanup.
+fn is_known(owner: &Owner) -> bool {
+    let function = owner.release.as_ref().and_then(|r| r.function.as_deref());
+    let by_type = owner.type_name.as_deref().zip(owner.package.as_deref());
+    function.is_some_and(|function| libraries::cleanup(function).is_some())
+        || by_type.is_some_and(|(name, package)| libraries::owner(name, package, None).is_some())
+}
+
+/// Go's own packages. Nothing of theirs owns a BPF descriptor but what is known.
+fn is_standard(path: &str) -> bool {
+    const FIRST: [&str; 22] = [
+        "bufio", "bytes", "compress", "context", "crypto", "database", "encoding", "internal",
+        "io", "iter", "log", "net", "os", "plugin", "reflect", "runtime", "sync", "syscall",
+        "testing", "time", "unique", "weak",
+    ];
+    // Of a function, its name follows the package.
+    let first = path.split(['/', '.', '[']).next().unwrap_or_default();
+    let is_host = path
+        .split('/')
+        .next()
+        .is_some_and(|part| part.len() > first.len())
+        && path.contains('/');
+    FIRST.contains(&first) && !is_host
 }
 
 fn owner(

@@ -6,7 +6,7 @@ use libraries::{Library, Stands};
 /// Bytes of objects of types that are not known: what stands behind them is not looked at.
 const FIRST: u64 = 256;
 /// What a field that holds a descriptor is called, without the structs around it, in small letters.
-const NAMES: [&str; 7] = ["fd", "rawfd", "raw", "sysfd", "mapfd", "progfd", "linkfd"];
+const NAMES: [&str; 6] = ["fd", "rawfd", "sysfd", "mapfd", "progfd", "linkfd"];
 
 /// How many bytes of an object tell which descriptor it owns, or may own.
 pub fn bytes_wanted(name: &TypeName, libraries: &[Library]) -> u64 {

@@ -12,7 +12,7 @@ pub fn of(
     last: &Look,
     reason: &dyn Fn(u8) -> Option<String>,
 ) -> Vec<Queue> {
-    let own = last.runners.iter().any(|runner| runner.cleanups);
+    let own = last.cleanups_run.is_some() || last.runners.iter().any(|runner| runner.cleanups);
     let kinds = [QueueKind::Finalizer, QueueKind::Cleanup];
     let kinds = kinds.into_iter().take(if own { 2 } else { 1 });
     let queues = kinds.map(|kind| Queue {
@@ -64,10 +64,11 @@ fn shown(runner: &goheap::Runner, look: &Look, reason: &dyn Fn(u8) -> Option<Str
                 _ => None,
             },
             waits_seconds: since(runner).and_then(|since| {
-                // Both on the clock of the process: how long before the last collection's end.
-                let last = look.collector.last?;
+                // Both on the clock of the process. A collection that runs now has seen it wait after the last
+                // one ended.
+                let last = i128::from(look.collector.last?);
                 let ago = look.collector.last_unix.map(super::seconds_ago)?;
-                Some(last.saturating_sub(since) as f64 / 1e9 + ago)
+                Some((ago + (last - i128::from(since)) as f64 / 1e9).max(0.0))
             }),
         },
     };

@@ -1,6 +1,6 @@
 //! What lets the handles of a group go: which call, on which type.
 
-use crate::evidence::{Evidence, Runtime};
+use crate::evidence::{Evidence, Owner, Runtime};
 use crate::group::Group;
 use crate::judge::known_type;
 use libraries::LibraryKind as L;
@@ -65,7 +65,11 @@ fn by_verdict(evidence: &Evidence<'_>, group: &Group<'_>) -> Vec<String> {
         }
     }];
     all.extend(call.but.map(str::to_owned));
-    if group.verdict == Verdict::Retained && group.owners().any(|owner| owner.tiny) {
+    let of_cilium = |owner: &Owner| {
+        let known = known_type(owner, &evidence.process.libraries);
+        owner.tiny && known.is_some_and(|known| known.library == L::CiliumEbpf)
+    };
+    if group.verdict == Verdict::Retained && group.owners().any(of_cilium) {
         all.push(
             "Since v0.20 an owner of cilium/ebpf shares its block with no other object".into(),
         );

@@ -26,7 +26,11 @@ pub(super) fn say<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<
                     of_owners(shared, group.count())
                 )),
             }
-            say(format!("{}; {}", registered(group), reached(gc, &all, one)));
+            say(format!(
+                "{}; {}",
+                registered(group),
+                reached(gc, &all, one, group)
+            ));
         }
         Verdict::NotJudged => {
             say(match gc {
@@ -130,7 +134,8 @@ fn without_package(function: &str) -> &str {
     }
 }
 
-fn reached(gc: Option<&Gc>, all: &str, one: bool) -> String {
+/// An object that is made while a collection marks is marked, too (`runtime.mallocgc`, `gcmarknewobject`).
+fn reached(gc: Option<&Gc>, all: &str, one: bool, group: &Group<'_>) -> String {
     let cycles = gc.map_or(0, |gc| gc.cycles);
     let so_far = format!("{} so far", counted(cycles, "collection", "collections"));
     let marking = gc.is_some_and(|gc| gc.marking);
@@ -139,10 +144,16 @@ fn reached(gc: Option<&Gc>, all: &str, one: bool) -> String {
     } else {
         "the last"
     };
-    if one {
-        format!("{so_far}, {last} reached it")
-    } else {
-        format!("{so_far}, {last} reached all {all}")
+    let blocks = group.owners().any(|owner| owner.tiny);
+    match (blocks, one) {
+        (true, true) => format!("{so_far}, {last} marked its block"),
+        (true, false) => format!("{so_far}, {last} marked the blocks of all {all}"),
+        (false, true) => {
+            format!("{so_far}, {last} reached it, or it was made while that marked")
+        }
+        (false, false) => {
+            format!("{so_far}, {last} reached all {all}, or they were made while it marked")
+        }
     }
 }
 

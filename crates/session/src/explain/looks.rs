@@ -7,7 +7,8 @@ use crate::{Error, Sweep, Sweeper};
 use explain::evidence::{Growth as Grown, GrowthSource};
 use ledger::{Growth, Samples};
 use model::{
-    By, CannotSee, Holder, Leak, LeakEvent, Object, Scope, SeriesSample, SweepSample, fold_digits,
+    By, CannotSee, Exhaustion, Holder, Leak, LeakEvent, Object, Scope, SeriesSample, SweepSample,
+    fold_digits,
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -77,6 +78,9 @@ impl Looks {
 
     /// What grew; nothing is known after one look.
     pub fn growth(&self, sweeper: &Sweeper) -> Vec<Grown> {
+        /// The fastest, whose limits are looked at: each counts the descriptor table.
+        const LIMITS_OF: usize = 32;
+
         if self.count < 2 {
             return vec![];
         }
@@ -85,7 +89,8 @@ impl Looks {
             seconds: self.course.seconds(),
         };
         let mut grown = self.course.grown(self.pid, None, source);
-        for (grown, event) in &mut grown {
+        grown.sort_by(|(a, _), (b, _)| b.per_second.total_cmp(&a.per_second));
+        for (grown, event) in grown.iter_mut().take(LIMITS_OF) {
             if let Some(event) = event {
                 grown.exhausts = ahead::exhausts(sweeper.proc(), event, self.objects());
             }
@@ -98,6 +103,8 @@ impl Looks {
 pub struct Course {
     growth: Growth,
     begin: FxHashMap<u32, u64>,
+    /// Limits ahead of series as they were recorded last, by the id of the event.
+    ahead: FxHashMap<String, Vec<Exhaustion>>,
     first: f64,
     last: f64,
     samples: u32,
@@ -108,14 +115,15 @@ impl Course {
         Self {
             growth: Growth::new(window),
             begin: FxHashMap::default(),
+            ahead: FxHashMap::default(),
             first: 0.0,
             last: 0.0,
             samples: 0,
         }
     }
 
-    /// Takes one sample; the events that come of it tell the limits ahead, if they were recorded.
-    pub fn observe(&mut self, sample: &SweepSample) -> Vec<LeakEvent> {
+    /// Takes one sample; with it may be recorded which limits are ahead.
+    pub fn observe(&mut self, sample: &SweepSample) {
         if self.samples == 0 {
             self.first = sample.t;
             let begin = sample.series.iter();
@@ -123,7 +131,12 @@ impl Course {
         }
         self.samples += 1;
         self.last = sample.t;
-        self.growth.observe(sample)
+        for event in self.growth.observe(sample) {
+            let ahead = sample.ahead.iter().find(|ahead| ahead.id == event.id);
+            if let Some(ahead) = ahead {
+                self.ahead.insert(event.id, ahead.exhausts.clone());
+            }
+        }
     }
 
     /// Seconds from the first sample to the last.
@@ -195,7 +208,10 @@ impl Course {
                 mapped: series.by == By::Mmap,
                 leak,
                 per_second,
-                exhausts: event.as_ref().map_or_else(Vec::new, |e| e.exhausts.clone()),
+                exhausts: event
+                    .as_ref()
+                    .and_then(|event| self.ahead.get(&event.id).cloned())
+                    .unwrap_or_default(),
                 source,
             };
             (grown, event)

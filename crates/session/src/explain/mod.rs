@@ -90,19 +90,32 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
     if !options.duration.is_zero() {
         go.look_first();
         loop {
+            let at = Instant::now();
             looks.look(&mut sweeper, false)?;
+            // On a host where a look takes long, looks keep to a tenth of a processor.
+            let pause = PAUSE.max(at.elapsed() * 9);
             let left = options.duration.saturating_sub(begun.elapsed());
-            std::thread::sleep(left.min(PAUSE));
+            std::thread::sleep(left.min(pause));
             // The last look has its own time.
-            if left <= PAUSE {
+            if left <= pause {
                 break;
             }
         }
     }
     looks.look(&mut sweeper, true)?;
+    let all = looks.handles().len();
     let held = go.owners(looks.handles().to_vec(), || sweeper.handles(pid))?;
+    let mut cannot_see = looks.cannot_see();
+    let moved = all.saturating_sub(held.len());
+    if moved > 0 {
+        cannot_see.push(CannotSee {
+            what: format!("{moved} of its handles"),
+            why: "they came, went or were duplicated while their owners were looked for".into(),
+            needs: "another look".into(),
+        });
+    }
     let growth = match &options.recording {
-        Some((sweeps, window)) => recorded(&target, sweeps, *window),
+        Some((sweeps, window)) => recorded(&target, sweeps, *window, &mut cannot_see),
         None => looks.growth(&sweeper),
     };
     let grown = memory.ok().zip(proc.anonymous_memory(pid).ok());
@@ -111,7 +124,7 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
         described: described(looks.objects()),
         growth,
         memory: grown.map(|(before, now)| (before, now, begun.elapsed().as_secs_f64())),
-        cannot_see: looks.cannot_see(),
+        cannot_see,
         profile: options.profile,
     };
     if !target.is_there(&proc) {
@@ -211,7 +224,12 @@ impl Case<'_> {
 }
 
 /// What a recording says of the growth of this process.
-fn recorded(target: &Target, sweeps: &[SweepSample], window: f64) -> Vec<Growth> {
+fn recorded(
+    target: &Target,
+    sweeps: &[SweepSample],
+    window: f64,
+    cannot_see: &mut Vec<CannotSee>,
+) -> Vec<Growth> {
     let mut course = Course::new(window);
     for sweep in sweeps {
         course.observe(sweep);
@@ -219,5 +237,12 @@ fn recorded(target: &Target, sweeps: &[SweepSample], window: f64) -> Vec<Growth>
     let seconds = course.seconds();
     let source = GrowthSource::Recording { seconds };
     let grown = course.grown(target.pid, target.start_ticks, source);
+    if grown.is_empty() {
+        cannot_see.push(CannotSee {
+            what: "how its handles grow".into(),
+            why: "the recording has nothing of this process".into(),
+            needs: "a recording of it".into(),
+        });
+    }
     grown.into_iter().map(|(growth, _)| growth).collect()
 }

@@ -150,6 +150,7 @@ const NUMBER: u32 = 0;
 const FIRST_ARGUMENT: u32 = 16;
 const LOAD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
+const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
 
 fn statement(code: u16, k: u32) -> libc::sock_filter {
@@ -192,6 +193,49 @@ pub fn refuse(command: &mut Command, calls: &[libc::c_long]) {
     filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
     let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
     filter.push(statement(RETURN, refused));
+    install(command, filter);
+}
+
+/// Lets the kernel kill the command (`SIGSYS`) when it traces, signals or writes to the memory of
+/// any process, stops what io_uring does for it unseen, or opens any file for writing.
+pub fn forbid_to_touch(command: &mut Command) {
+    const SECOND_ARGUMENT: u32 = FIRST_ARGUMENT + 8;
+    const THIRD_ARGUMENT: u32 = FIRST_ARGUMENT + 16;
+    let never = [
+        libc::SYS_ptrace,
+        libc::SYS_process_vm_writev,
+        libc::SYS_process_madvise,
+        libc::SYS_tkill,
+        libc::SYS_tgkill,
+        libc::SYS_rt_sigqueueinfo,
+        libc::SYS_rt_tgsigqueueinfo,
+        libc::SYS_pidfd_send_signal,
+        libc::SYS_openat2,
+        libc::SYS_io_uring_enter,
+    ];
+    let mut filter = vec![statement(LOAD, NUMBER)];
+    for call in never {
+        filter.push(jump_if_equal(call as u32, 0, 1));
+        filter.push(statement(RETURN, libc::SECCOMP_RET_KILL_PROCESS));
+    }
+    // Calls that are allowed while some bits of an argument are zero. Signal 0 only asks.
+    let writes = (libc::O_WRONLY | libc::O_RDWR | libc::O_TRUNC) as u32;
+    let sometimes = [
+        (libc::SYS_openat, THIRD_ARGUMENT, writes),
+        (libc::SYS_kill, SECOND_ARGUMENT, u32::MAX),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, SECOND_ARGUMENT, writes),
+    ];
+    for (call, argument, bits) in sometimes {
+        filter.push(jump_if_equal(call as u32, 0, 4));
+        filter.push(statement(LOAD, argument));
+        let (code, k) = (JUMP_IF_ANY_BIT, bits);
+        let (jt, jf) = (0, 1);
+        filter.push(libc::sock_filter { code, jt, jf, k });
+        filter.push(statement(RETURN, libc::SECCOMP_RET_KILL_PROCESS));
+        filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
+    }
+    filter.push(statement(RETURN, libc::SECCOMP_RET_ALLOW));
     install(command, filter);
 }
 

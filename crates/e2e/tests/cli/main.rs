@@ -2,6 +2,7 @@
 //! output, what it does without what it needs, and what it leaves behind.
 
 mod arguments;
+mod explain;
 mod filters;
 mod hostile;
 mod lab;

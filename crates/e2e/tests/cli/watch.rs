@@ -39,7 +39,7 @@ fn watch(arguments: &[&str]) -> (Output, Vec<Value>) {
 }
 
 /// A process that opens one more file on a map every 50 ms.
-fn leaking() -> Option<e2e::Scene> {
+pub(crate) fn leaking() -> Option<e2e::Scene> {
     scene(here!(), |stage| {
         let map = bpf::hash("e2e_leaks_1")?;
         let id = map.id;

@@ -104,8 +104,11 @@ fn descriptor<'e>(evidence: &'e Evidence<'_>, descriptor: &'e Descriptor) -> Jud
     let go = match (&evidence.process.runtime, &descriptor.ownership) {
         (Runtime::NotGo(_), Ownership::NotGo) => return Judged::plain(Verdict::Unmanaged),
         (Runtime::NotGo(_), _) => return Judged::unknown(Reason::OwnerWithoutGo),
-        (Runtime::GoUnread { why, .. } | Runtime::Unread { why, .. }, _) => {
+        (Runtime::GoUnread { why, .. }, _) => {
             return Judged::unknown(Reason::Runtime(why.clone()));
+        }
+        (Runtime::Unread { why, .. }, _) => {
+            return Judged::unknown(Reason::Program(why.clone()));
         }
         (Runtime::Go(go), _) => go,
     };

@@ -11,7 +11,9 @@ pub(crate) enum Reason {
     NowhereOpen,
     /// A reading of Go objects in a process that is not Go, or the reverse.
     OwnerWithoutGo,
-    /// The runtime, or what it is, could not be read.
+    /// What the process runs could not be read.
+    Program(Why),
+    /// The runtime could not be read.
     Runtime(Why),
     /// The owner of this descriptor could not be read.
     Owner(Why),
@@ -46,6 +48,7 @@ impl Reason {
             Self::UnknownType(_) => 8,
             Self::ReleaseMissing(_) => 9,
             Self::Contradiction(_) => 10,
+            Self::Program(_) => 11,
         }
     }
 }
@@ -59,7 +62,8 @@ impl fmt::Display for Reason {
             Self::OwnerWithoutGo => f.write_str(
                 "the readings do not agree on whether the process is Go: it executed another program",
             ),
-            Self::Runtime(why) => write!(f, "what runs it was not read: {why}"),
+            Self::Program(why) => write!(f, "what the process runs was not read: {why}"),
+            Self::Runtime(why) => write!(f, "the Go runtime was not read: {why}"),
             Self::Owner(why) => write!(f, "the owner was not read: {why}"),
             Self::Incomplete(why) => write!(f, "no owner was found, but not all was read: {why}"),
             Self::Mark(why) => write!(

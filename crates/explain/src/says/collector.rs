@@ -3,7 +3,7 @@
 use super::{Context, Line, last_collection};
 use crate::evidence::{Doing, Gc, Mark, Owner, Queue, QueueKind, Runtime, State};
 use crate::group::Group;
-use crate::judge::queue_of;
+use crate::judge::{Reason, queue_of};
 use model::units::{count, counted, duration};
 use model::{EvidenceKind, Verdict};
 
@@ -74,7 +74,12 @@ pub(super) fn say<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<
         ),
         Verdict::Unknown => {
             let reason = group.reason();
-            say(reason.map_or_else(|| "nothing was read".into(), ToString::to_string));
+            let kind = match reason {
+                Some(Reason::Program(_)) => EvidenceKind::Libraries,
+                _ => EvidenceKind::GoGc,
+            };
+            let says = reason.map_or_else(|| "nothing was read".into(), ToString::to_string);
+            lines.push((kind, says));
             say_what_was_read(group, lines);
         }
         _ => {}

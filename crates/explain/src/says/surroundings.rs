@@ -57,19 +57,19 @@ fn mappings(context: &Context<'_>, group: &Group<'_>) -> Option<String> {
 }
 
 fn anonymous(memory: &Memory) -> String {
-    const KERNELS: &str = "what the objects take is the kernel's, and not in it";
     let now = bytes(memory.anonymous_bytes);
-    match memory.anonymous_growth {
-        None => format!("anonymous memory {now}; {KERNELS}"),
-        Some(growth) => {
-            let sign = if growth < 0 { '-' } else { '+' };
-            format!(
-                "anonymous memory {now}, {sign}{} in {}; {KERNELS}",
-                bytes(growth.unsigned_abs()),
-                duration(memory.seconds)
-            )
+    let grown = memory.anonymous_growth.map(|growth| {
+        let time = duration(memory.seconds);
+        match growth {
+            0 => format!(", the same for {time}"),
+            less @ ..0 => format!(", -{} in {time}", bytes(less.unsigned_abs())),
+            more => format!(", +{} in {time}", bytes(more.unsigned_abs())),
         }
-    }
+    });
+    format!(
+        "anonymous memory {now}{}: what objects take is the kernel's, and not in it",
+        grown.unwrap_or_default()
+    )
 }
 
 fn profiled(stack: &ProfiledStack) -> Option<String> {

@@ -112,7 +112,7 @@ fn the_sketch_of_the_issue() {
 go-gc: the last collection (31 s ago) still reached every one of their owners
 go-gc: *sys.FD, finalizer (*FD).finalize registered, not run; 12 collections so far, the last reached all 1,200, or they were made while it marked
 kernel-account: map 17: refcnt 1,205 = 1,200 here + 4 in tetragon (311) + 1 pin; nothing unexplained
-memory-map: anonymous memory 40.0 MiB, +3.0 MiB in 2.0 s; what the objects take is the kernel's, and not in it
+memory-map: anonymous memory 40.0 MiB, +3.0 MiB in 2.0 s: what objects take is the kernel's, and not in it
 growth: +2.0/s in 3 looks over 2.0 s; RLIMIT_NOFILE 65,536 in 8 h 56 m";
     assert_eq!(says(&groups[0]), expected);
     assert_eq!(groups[0].fix, "Close each *ebpf.Map when its user stops");

@@ -123,7 +123,7 @@ fn busy(case: &Busy) -> Result<String, String> {
         ("goroutines".to_owned(), case.goroutines.to_string()),
         ("workers".to_owned(), "3".to_owned()),
     ];
-    let mut running = start("go-busy-heap", &build, &parameters, |program| Ok(program))?;
+    let mut running = start("go-busy-heap", &build, &parameters, Ok)?;
     running.tell("step", None).map_err(text)?;
     running.tell("gc", None).map_err(text)?;
     let pid = running.pid().to_string();

@@ -107,13 +107,12 @@ fn matrix() -> Vec<Built> {
 
 fn releases() -> Vec<Built> {
     let chosen = RELEASES.iter().flat_map(|&release| {
-        let of_release = CHOSEN.iter().filter_map(move |name| {
+        CHOSEN.iter().filter_map(move |name| {
             let scenario = find(name);
             let modules = scenario.manifest.modules.iter();
             let mut modules = modules.filter(|module| builds(release, module));
             Some((scenario, with(modules.next()?, release)))
-        });
-        of_release
+        })
     });
     let older = OLDER
         .iter()

@@ -101,8 +101,13 @@ impl Unreadable {
         } else {
             String::new()
         };
+        let why = match error {
+            // What it would take is said by itself.
+            process::Error::Denied { path } => format!("{}: permission denied", path.display()),
+            other => other.to_string(),
+        };
         Self {
-            why: error.to_string().into(),
+            why: why.into(),
             needs: needs.into(),
         }
     }

@@ -28,10 +28,10 @@ use kin::Kin;
 use looks::{Course, Looks};
 use model::{CannotSee, ExplainReport, Object, ObjectId, SweepSample};
 use process::Proc;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use target::Target;
+use target::{Now, Target};
 
 /// How to look.
 #[derive(Debug, Default)]
@@ -53,6 +53,12 @@ pub enum ExplainError {
     /// It was there, and is not any more.
     #[error("process {pid} ended while it was looked at")]
     Ended {
+        /// Which one.
+        pid: u32,
+    },
+    /// It called exec: what was read of it is no more.
+    #[error("process {pid} became another program while it was looked at; look again")]
+    Became {
         /// Which one.
         pid: u32,
     },
@@ -84,7 +90,8 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
     let begun = Instant::now();
     let parts = Parts::open(&proc, &target);
     let mut go = Go::attach(&target, &parts);
-    let memory = proc.anonymous_memory(pid);
+    // One look tells no growth.
+    let before = (!options.duration.is_zero()).then(|| proc.anonymous_memory(pid).ok());
     let window = WatchOptions::default().window.as_secs_f64();
     let mut looks = Looks::new(&mut sweeper, &target, window);
     if !options.duration.is_zero() {
@@ -103,8 +110,12 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
         }
     }
     looks.look(&mut sweeper, true)?;
-    let all = looks.handles().len();
-    let held = go.owners(looks.handles().to_vec(), || sweeper.handles(pid))?;
+    let mut handles = looks.handles().to_vec();
+    if pid == std::process::id() {
+        leave_out_own(&mut handles, looks.objects());
+    }
+    let all = handles.len();
+    let held = go.owners(handles, || sweeper.handles(pid))?;
     let mut cannot_see = looks.cannot_see();
     let moved = all.saturating_sub(held.len());
     if moved > 0 {
@@ -118,19 +129,41 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
         Some((sweeps, window)) => recorded(&target, sweeps, *window, &mut cannot_see),
         None => looks.growth(&sweeper),
     };
-    let grown = memory.ok().zip(proc.anonymous_memory(pid).ok());
+    let memory = proc.anonymous_memory(pid).ok().map(|now| {
+        let grown = before
+            .flatten()
+            .map(|before| now.cast_signed() - before.cast_signed());
+        (now, grown, begun.elapsed().as_secs_f64())
+    });
     let case = Case {
         accounts: looks.objects(),
         described: described(looks.objects()),
         growth,
-        memory: grown.map(|(before, now)| (before, now, begun.elapsed().as_secs_f64())),
+        memory,
         cannot_see,
         profile: options.profile,
     };
-    if !target.is_there(&proc) {
-        return Err(ExplainError::Ended { pid });
-    }
+    stayed(&proc, &target)?;
     Ok(case.report(&proc, &target, held, go))
+}
+
+/// All that was read is of one process, and of one program.
+fn stayed(proc: &Proc, target: &Target) -> Result<(), ExplainError> {
+    let pid = target.pid;
+    match target.now(proc) {
+        Now::Same => Ok(()),
+        Now::Another => Err(ExplainError::Became { pid }),
+        Now::Ended => Err(ExplainError::Ended { pid }),
+    }
+}
+
+/// Of what this very program holds, what it made in order to look is no answer: also what it made since the look.
+fn leave_out_own(handles: &mut Vec<Handle>, objects: &[Object]) {
+    let others = objects.iter().filter(|object| !object.facts.own);
+    let others: FxHashSet<ObjectId> = others
+        .filter_map(|object| object.facts.object_id())
+        .collect();
+    handles.retain(|handle| !handle.iterator && others.contains(&handle.object));
 }
 
 /// Handles, and of each descriptor who owns it.
@@ -141,8 +174,8 @@ struct Case<'a> {
     accounts: &'a [Object],
     described: FxHashMap<ObjectId, Described>,
     growth: Vec<Growth>,
-    /// Anonymous memory at the first look and now, and seconds between.
-    memory: Option<(u64, u64, f64)>,
+    /// Anonymous memory now, how much more than at the first look, and seconds since.
+    memory: Option<(u64, Option<i64>, f64)>,
     cannot_see: Vec<CannotSee>,
     profile: Option<Vec<ProfiledStack>>,
 }
@@ -194,9 +227,9 @@ impl Case<'_> {
         });
         let handles = handles.collect();
         let (mappings, mapped_bytes) = target.mapped_maps();
-        let memory = self.memory.map(|(before, now, seconds)| Memory {
+        let memory = self.memory.map(|(now, grown, seconds)| Memory {
             anonymous_bytes: now,
-            anonymous_growth: (seconds > 0.05).then(|| now.cast_signed() - before.cast_signed()),
+            anonymous_growth: grown,
             seconds,
             mappings,
             mapped_bytes,

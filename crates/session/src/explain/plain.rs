@@ -2,7 +2,7 @@
 
 use super::go::{Go, Parts};
 use super::target::Target;
-use super::{Case, Described, ExplainError, ExplainOptions, name};
+use super::{Case, Described, ExplainError, ExplainOptions, name, stayed};
 use crate::Error;
 use crate::handles::Handle;
 use kernel::names;
@@ -34,11 +34,12 @@ pub fn explain(
         Ok::<_, ExplainError>(now.iter().map(handle).collect())
     };
     let held = go.owners(listed.iter().map(handle).collect(), again)?;
+    stayed(proc, &target)?;
     let mut cannot_see = vec![cannot_count(&error)];
-    if options.duration > Duration::ZERO {
+    if options.duration > Duration::ZERO || options.recording.is_some() {
         cannot_see.push(CannotSee {
             what: "whether they grow".into(),
-            why: "handles were listed once, and not counted".into(),
+            why: "handles were listed once, and without names".into(),
             needs: needs(&error),
         });
     }

@@ -15,11 +15,24 @@ pub struct Target {
     pub pid: u32,
     pub comm: String,
     pub exe: Option<String>,
+    /// Device and inode number of its executable, which another name does not change.
+    image: Option<(u64, u64)>,
     pub start_ticks: Option<u64>,
     pub runs: Runs,
     pub libraries: Vec<Library>,
     /// Its mappings; none where they may not be read.
     pub mappings: Result<Vec<Mapping>, Error>,
+}
+
+/// What became of a process since it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    /// It is there. It may have called exec with the very same file: then the memory that was opened is gone.
+    Same,
+    /// It has called exec, and runs something else.
+    Another,
+    /// It has ended.
+    Ended,
 }
 
 /// What runs its code.
@@ -63,6 +76,7 @@ impl Target {
     pub fn of(proc: &Proc, pid: u32) -> Result<Self, Error> {
         let described = proc.describe(pid)?;
         let mappings = proc.mappings(pid);
+        let image = image(proc, pid);
         let (runs, mut libraries) = match proc.executable(pid) {
             Ok(file) => runs(
                 file,
@@ -87,6 +101,7 @@ impl Target {
             pid,
             comm: described.comm.to_string(),
             exe: described.exe.as_deref().map(str::to_owned),
+            image,
             start_ticks: described.start_ticks,
             runs,
             libraries,
@@ -114,20 +129,39 @@ impl Target {
     /// Opens its memory, if it still is the process that was read.
     pub fn memory(&self, proc: &Proc) -> Result<ProcessMemory, Error> {
         let memory = proc.memory(self.pid)?;
-        if self.is_there(proc) {
-            Ok(memory)
-        } else {
-            Err(Error::Gone { pid: self.pid })
+        match self.now(proc) {
+            Now::Same => Ok(memory),
+            Now::Another | Now::Ended => Err(Error::Gone { pid: self.pid }),
         }
     }
 
-    /// It has not ended, nor called exec.
-    pub fn is_there(&self, proc: &Proc) -> bool {
-        let now = proc.describe(self.pid);
-        now.is_ok_and(|now| {
-            now.start_ticks == self.start_ticks && now.exe.as_deref() == self.exe.as_deref()
-        })
+    /// What it is now.
+    pub fn now(&self, proc: &Proc) -> Now {
+        let Ok(described) = proc.describe(self.pid) else {
+            return Now::Ended;
+        };
+        if described.start_ticks != self.start_ticks {
+            return Now::Ended;
+        }
+        let same = |same| if same { Now::Same } else { Now::Another };
+        match (self.image, image(proc, self.pid), &described.exe) {
+            (Some(was), Some(is), _) => same(was == is),
+            // A zombie; or its main thread is one, and others run on.
+            (Some(_), None, None) => Now::Ended,
+            (_, _, exe) => same(name(exe.as_deref()) == name(self.exe.as_deref())),
+        }
     }
+}
+
+fn image(proc: &Proc, pid: u32) -> Option<(u64, u64)> {
+    let file = proc.executable(pid).ok()?;
+    let metadata = file.metadata().ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// As it was called before somebody removed it.
+fn name(exe: Option<&str>) -> Option<&str> {
+    exe.map(|exe| exe.strip_suffix(" (deleted)").unwrap_or(exe))
 }
 
 fn runs(file: File, described: &Described<'_>) -> (Runs, Vec<Library>) {

@@ -99,8 +99,9 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
         loop {
             let at = Instant::now();
             looks.look(&mut sweeper, false)?;
-            // On a host where a look takes long, looks keep to a tenth of a processor.
-            let pause = PAUSE.max(at.elapsed() * 9);
+            // On a host where a look takes long, looks keep to a tenth of a processor, if there are enough of them.
+            let enough = (options.duration / 8).max(PAUSE);
+            let pause = (at.elapsed() * 9).clamp(PAUSE, enough);
             let left = options.duration.saturating_sub(begun.elapsed());
             std::thread::sleep(left.min(pause));
             // The last look has its own time.

@@ -217,7 +217,7 @@ fn what_the_collector_says() {
     let thread: u32 = threads.max().expect("a thread");
     assert_eq!(verdicts(&look(thread)), expected.into());
     traced(program.pid(), |how| {
-        assert_eq!(verdicts(&look(program.pid())), expected.into(), "{how}")
+        assert_eq!(verdicts(&look(program.pid())), expected.into(), "{how}");
     });
 
     // In words.
@@ -384,7 +384,7 @@ fn with_less_than_root_has() {
     assert_eq!(group(&report, "kept")["count"], 3);
     assert_eq!(
         needs(&report, "what the process runs"),
-        Some("CAP_SYS_PTRACE")
+        Some("CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
     );
     drop(program);
 

@@ -10,6 +10,7 @@ use e2e::{Scene, bpf, here, lastref, scene, unix};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, IntoRawFd as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -237,7 +238,6 @@ fn a_touch_is_noticed() {
     if !e2e::needs_root(here!()) {
         return;
     }
-    use std::os::unix::process::ExitStatusExt as _;
     for words in [": > /dev/null", "kill -CONT $$"] {
         let mut command = Command::new("sh");
         command.args(["-c", words]);

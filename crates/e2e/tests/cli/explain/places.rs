@@ -211,7 +211,7 @@ fn without_sys_ptrace() {
     assert_eq!(found["fds"], json!([root.id("fd")]));
     assert_eq!(
         needs(&report, "what the process runs"),
-        Some("CAP_SYS_PTRACE")
+        Some("CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH")
     );
     assert!(
         found["fix"].to_string().contains("CAP_SYS_PTRACE"),

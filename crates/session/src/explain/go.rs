@@ -203,6 +203,9 @@ impl<'p> Go<'p> {
     ) -> Result<Held, E> {
         /// Looks, where descriptors have no owner.
         const LOOKS: usize = 3;
+        if !matches!(self.reads, Reads::Heap(_)) {
+            return Ok(all(handles, &self.unread()));
+        }
         let mut looks: Vec<Owners> = Vec::new();
         loop {
             owners::keep_stable(&mut handles, &now()?);

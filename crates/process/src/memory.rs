@@ -63,14 +63,16 @@ impl Proc {
         }
     }
 
-    /// Anonymous memory of a process that is resident, in bytes (4.14). Walks its page tables.
+    /// Anonymous memory of a process that is resident, in bytes: `RssAnon` (4.5). Of the kernel's counters, which
+    /// costs the same however large it is, and takes no lock of the process. Kernels 6.2 to 6.15 tell a sum that may be
+    /// off by some pages for each processor (`percpu_counter_read_positive`).
     pub fn anonymous_memory(&self, pid: u32) -> Result<u64, Error> {
         let dir = self.process_dir(pid)?;
         let mut buf = Vec::new();
-        dir.read("smaps_rollup", SMALL, &mut buf)
-            .map_err(|errno| dir.error("smaps_rollup", errno))?;
-        fdinfo::bytes(&buf, "Anonymous")
-            .ok_or_else(|| dir.malformed("smaps_rollup", "no line on anonymous memory"))
+        dir.read("status", SMALL, &mut buf)
+            .map_err(|errno| dir.error("status", errno))?;
+        fdinfo::bytes(&buf, "RssAnon")
+            .ok_or_else(|| dir.malformed("status", "no line on anonymous memory"))
     }
 }
 

@@ -22,7 +22,9 @@ mod unique;
 mod watch;
 
 pub use details::types;
-pub use explain::{ExplainError, ExplainOptions, PidError, ProfiledStack, explain};
+pub use explain::{
+    ExplainError, ExplainOptions, PidError, ProfiledStack, Step, explain, explain_in_steps,
+};
 pub use kernel::Needs;
 pub use name::{NameError, resolve};
 pub use sweep::{Sweep, Sweeper};

@@ -49,14 +49,26 @@ impl Looks {
         } else {
             sweeper.look()?
         };
+        self.take(&sweep);
+        self.count += 1;
+        self.last = Some(sweep);
+        Ok(())
+    }
+
+    /// The one look that there is: nothing is compared with it.
+    pub fn only(&mut self, sweeper: &mut Sweeper) -> Result<(), Error> {
+        self.last = Some(sweeper.sweep()?);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// What a look says of growth.
+    fn take(&mut self, sweep: &Sweep) {
         let t = self.begun.elapsed().as_secs_f64();
         let (comm, exe) = &self.program;
         let wanted = |_: &Object, holder: &Holder| matches!(holder, Holder::Process(p) if p.exe.as_deref() == exe.as_deref() && fold_digits(&p.comm) == *comm);
         let sample = self.samples.take(t, sweep.ledger.objects(), &wanted);
         self.course.observe(&sample);
-        self.count += 1;
-        self.last = Some(sweep);
-        Ok(())
     }
 
     /// Descriptors and mappings as of the last look.

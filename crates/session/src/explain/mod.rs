@@ -70,6 +70,23 @@ pub enum ExplainError {
     Sweep(#[from] Error),
 }
 
+/// A part of the work that is done, in this order: for whoever measures it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The kernel's walks are loaded.
+    Loaded,
+    /// The process is described: its executable, mappings, libraries.
+    Described,
+    /// The accounts are settled. In one look, the memory of the process was not opened yet.
+    Counted,
+    /// Its memory is open, and its runtime found. In more than one look, that is before [`Self::Counted`].
+    Found,
+    /// The owners of its descriptors are known.
+    Owned,
+    /// Verdicts are said.
+    Judged,
+}
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -79,22 +96,42 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// # Errors
 /// There is no such process, it ended meanwhile, or its descriptors cannot be listed.
 pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, ExplainError> {
+    explain_in_steps(pid, options, &mut |_| {})
+}
+
+/// The same; `done` hears of each step. It hears of none if the walks cannot be loaded.
+///
+/// # Errors
+/// See [`explain`].
+pub fn explain_in_steps(
+    pid: u32,
+    options: ExplainOptions,
+    done: &mut dyn FnMut(Step),
+) -> Result<ExplainReport, ExplainError> {
     let mut sweeper = match Sweeper::new() {
         Ok(sweeper) => sweeper,
         // What `/proc` shows of a process is less, and better than nothing.
         Err(error) => return plain::explain(&Proc::new(), pid, options, error),
     };
+    done(Step::Loaded);
     let proc = sweeper.proc().clone();
     let pid = name::find(&proc, pid)?;
     let target = Target::of(&proc, pid)?;
+    done(Step::Described);
     let begun = Instant::now();
-    let parts = Parts::open(&proc, &target);
-    let mut go = Go::attach(&target, &parts);
-    // One look tells no growth.
-    let before = (!options.duration.is_zero()).then(|| proc.anonymous_memory(pid).ok());
     let window = WatchOptions::default().window.as_secs_f64();
     let mut looks = Looks::new(&mut sweeper, &target, window);
-    if !options.duration.is_zero() {
+    let one = options.duration.is_zero();
+    if one {
+        looks.only(&mut sweeper)?;
+        done(Step::Counted);
+    }
+    let parts = Parts::open(&proc, &target);
+    let mut go = Go::attach(&target, &parts);
+    done(Step::Found);
+    // One look tells no growth.
+    let before = (!one).then(|| proc.anonymous_memory(pid).ok()).flatten();
+    if !one {
         go.look_first();
         loop {
             let at = Instant::now();
@@ -109,8 +146,9 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
                 break;
             }
         }
+        looks.look(&mut sweeper, true)?;
+        done(Step::Counted);
     }
-    looks.look(&mut sweeper, true)?;
     let mut handles = looks.handles().to_vec();
     if pid == std::process::id() {
         leave_out_own(&mut handles, looks.objects());
@@ -126,14 +164,13 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
             needs: "another look".into(),
         });
     }
+    done(Step::Owned);
     let growth = match &options.recording {
         Some((sweeps, window)) => recorded(&target, sweeps, *window, &mut cannot_see),
         None => looks.growth(&sweeper),
     };
     let memory = proc.anonymous_memory(pid).ok().map(|now| {
-        let grown = before
-            .flatten()
-            .map(|before| now.cast_signed() - before.cast_signed());
+        let grown = before.map(|before| now.cast_signed() - before.cast_signed());
         (now, grown, begun.elapsed().as_secs_f64())
     });
     let case = Case {
@@ -145,7 +182,9 @@ pub fn explain(pid: u32, options: ExplainOptions) -> Result<ExplainReport, Expla
         profile: options.profile,
     };
     stayed(&proc, &target)?;
-    Ok(case.report(&proc, &target, held, go))
+    let report = case.report(&proc, &target, held, go);
+    done(Step::Judged);
+    Ok(report)
 }
 
 /// All that was read is of one process, and of one program.

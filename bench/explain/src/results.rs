@@ -54,6 +54,7 @@ pub struct Scene {
 
 /// What the parts of one look took.
 #[derive(Debug, Clone, Copy, Serialize)]
+#[expect(clippy::struct_field_names, reason = "all are nanoseconds")]
 pub struct Steps {
     /// Loading the kernel's walks.
     pub loaded_ns: u64,

@@ -89,6 +89,8 @@ impl<'a> Heap<'a> {
         let executable = program.executable;
         let bias = executable
             .load_bias(program.regions, program.file)
+            // Some file systems tell one device to stat(2), and another to `/proc/PID/maps`.
+            .or_else(|| executable.load_bias(program.regions, None))
             .ok_or(Error::NotMapped)?;
         let modules = executable.live_modules(memory, program.regions, bias, layout)?;
         let first = modules.first().ok_or(Error::NotFound("the module"))?;
@@ -139,7 +141,24 @@ impl<'a> Heap<'a> {
 
     /// One look. `wanted` says of a type of pointer how many bytes of the objects are read, together with what is said
     /// of them: so a descriptor that stands in an object belongs to it.
+    ///
+    /// If a collection ends meanwhile, it is made again, three times at most: marks are then of the cycle that is told.
     pub fn look_with(&mut self, wanted: &dyn Fn(&TypeName) -> u64) -> Result<Look, Error> {
+        const AT_MOST: u32 = 3;
+        let mut look = self.look_once(wanted)?;
+        for left in (0..AT_MOST).rev() {
+            let after = self.collector()?;
+            let moved = after.cycles != look.collector.cycles;
+            look.collector = after;
+            if !moved || left == 0 {
+                break;
+            }
+            look = self.look_once(wanted)?;
+        }
+        Ok(look)
+    }
+
+    fn look_once(&mut self, wanted: &dyn Fn(&TypeName) -> u64) -> Result<Look, Error> {
         let wanted = |name: &TypeName| wanted(name).min(MOST_BYTES);
         let reader = Reader::new(self.memory, LIMIT);
         let mut look = Look {

@@ -49,6 +49,8 @@ pub struct TypeName {
     pub package: Option<String>,
     /// Integers of 4 or 8 bytes in what it points to, also in structs of it.
     pub integers: Vec<Integer>,
+    /// There is more in it than these: pointers that lead on, arrays, what was too much to read or could not be read.
+    pub has_more: bool,
 }
 
 /// An integer in a struct.

@@ -8,10 +8,14 @@ use std::sync::Arc;
 /// Names that are kept at most; more are read each time.
 const KEPT: usize = 1 << 16;
 
+/// Types with finalizers that are read at most; real programs have some dozens.
+const TYPES: usize = 4096;
 /// Integers of a type that are told at most, types that are read to find them, and how deep structs are followed.
 const INTEGERS: usize = 64;
 const TYPES_OF_FIELDS: u32 = 512;
 const NESTED: u32 = 4;
+/// Bytes of the names that lead to an integer.
+const PATH: usize = 256;
 
 /// What functions and types of a process are called.
 pub struct Names<'a> {
@@ -50,29 +54,40 @@ impl<'a> Names<'a> {
         if let Some(known) = self.known_types.get(&addr) {
             return Arc::clone(known);
         }
-        let read = self.types.read(addr).ok();
-        let mut integers = Vec::new();
-        if let Some(elem) = read.as_ref().and_then(|found| found.elem)
-            && let Ok(pointed) = self.types.read(elem)
-        {
-            let mut search = Search {
-                types: &self.types,
-                left: TYPES_OF_FIELDS,
-                found: &mut integers,
-            };
-            search.integers(&pointed, "", 0, NESTED);
+        let unread = || {
+            Arc::new(TypeName {
+                addr,
+                name: String::new(),
+                package: None,
+                integers: Vec::new(),
+                has_more: true,
+            })
+        };
+        // What cannot be read now may be of a plugin that is just being loaded: it is not kept.
+        if self.known_types.len() >= TYPES {
+            return unread();
         }
-        let (name, package) =
-            read.map_or_else(Default::default, |found| (found.name, found.package));
+        let Ok(read) = self.types.read(addr) else {
+            return unread();
+        };
+        let mut search = Search {
+            types: &self.types,
+            left: TYPES_OF_FIELDS,
+            found: Vec::new(),
+            has_more: false,
+        };
+        match read.elem.map(|elem| self.types.read(elem)) {
+            Some(Ok(pointed)) => search.integers(&pointed, "", 0, NESTED),
+            _ => search.has_more = true,
+        }
         let name = Arc::new(TypeName {
             addr,
-            name,
-            package,
-            integers,
+            name: read.name,
+            package: read.package,
+            integers: search.found,
+            has_more: search.has_more,
         });
-        if self.known_types.len() < KEPT {
-            self.known_types.insert(addr, Arc::clone(&name));
-        }
+        self.known_types.insert(addr, Arc::clone(&name));
         name
     }
 
@@ -104,7 +119,8 @@ struct Search<'t, 'a> {
     types: &'t Types<&'a dyn Memory>,
     /// Types that may still be read.
     left: u32,
-    found: &'t mut Vec<Integer>,
+    found: Vec<Integer>,
+    has_more: bool,
 }
 
 impl Search<'_, '_> {
@@ -114,25 +130,47 @@ impl Search<'_, '_> {
             Kind::Int | Kind::Uint | Kind::Int64 | Kind::Uint64 | Kind::Uintptr => 8,
             Kind::Int32 | Kind::Uint32 => 4,
             Kind::Struct if deeper > 0 => return self.fields(of, path, offset, deeper - 1),
-            _ => return,
+            // A descriptor is none of these.
+            Kind::Bool
+            | Kind::Int8
+            | Kind::Int16
+            | Kind::Uint8
+            | Kind::Uint16
+            | Kind::Float32
+            | Kind::Float64
+            | Kind::Complex64
+            | Kind::Complex128
+            | Kind::String => return,
+            _ => {
+                self.has_more = true;
+                return;
+            }
         };
-        if self.found.len() < INTEGERS {
-            self.found.push(Integer {
-                path: path.to_owned(),
-                offset,
-                width,
-            });
+        if self.found.len() >= INTEGERS || path.len() > PATH {
+            self.has_more = true;
+            return;
         }
+        self.found.push(Integer {
+            path: path.to_owned(),
+            offset,
+            width,
+        });
     }
 
     fn fields(&mut self, of: &Type, path: &str, offset: u64, deeper: u32) {
-        for field in self.types.fields(of).unwrap_or_default() {
+        let Ok(fields) = self.types.fields(of) else {
+            self.has_more = true;
+            return;
+        };
+        for field in fields {
             if self.left == 0 {
+                self.has_more = true;
                 return;
             }
             self.left -= 1;
             let at = offset.checked_add(field.offset);
             let (Some(at), Ok(ty)) = (at, self.types.read(field.ty)) else {
+                self.has_more = true;
                 continue;
             };
             let path = match path {

@@ -18,6 +18,9 @@ const GAP: u64 = 512;
 /// The longest range that is made of several.
 const LONGEST: u64 = 64 << 10;
 
+/// What an entry of a list costs that is kept, or passed.
+const ENTRY: u64 = 16;
+
 /// An address space with a limit of what is read of it.
 pub struct Reader<'m> {
     memory: &'m dyn Memory,
@@ -33,7 +36,8 @@ impl<'m> Reader<'m> {
         }
     }
 
-    fn spend(&self, bytes: u64) -> Result<(), Error> {
+    /// Counts work that reads nothing new, too: a step along a list, an entry that is kept.
+    pub fn spend(&self, bytes: u64) -> Result<(), Error> {
         let left = self.left.get().checked_sub(bytes);
         self.left.set(left.unwrap_or(0));
         left.map(|_| ()).ok_or(Error::TooMuch("memory"))
@@ -73,7 +77,12 @@ impl<'m> Reader<'m> {
 
     /// Many ranges at once, in any order. What cannot be read is missing in the result.
     pub fn gather(&self, ranges: impl IntoIterator<Item = (u64, u64)>) -> Result<Gathered, Error> {
-        let mut wanted: Vec<(u64, u64)> = ranges.into_iter().filter(|(_, len)| *len > 0).collect();
+        let mut wanted: Vec<(u64, u64)> = Vec::new();
+        for range in ranges.into_iter().filter(|(_, len)| *len > 0) {
+            // Before it takes memory of ours.
+            self.spend(ENTRY)?;
+            wanted.push(range);
+        }
         wanted.sort_unstable();
         let mut merged: Vec<(u64, u64)> = Vec::new();
         for (addr, len) in wanted {
@@ -177,6 +186,8 @@ impl<'r, 'm> Blocks<'r, 'm> {
 
     /// Fills `buf`; false if it cannot be read.
     pub fn fill(&mut self, addr: u64, buf: &mut [u8]) -> Result<bool, Error> {
+        // A list may lead in a circle of blocks that are known.
+        self.reader.spend(ENTRY)?;
         let mut done = 0;
         while done < buf.len() {
             let Some(at) = addr.checked_add(done as u64) else {
@@ -232,4 +243,43 @@ pub fn number(bytes: &[u8], offset: u64, size: u64) -> Option<u64> {
     let mut value = [0; 8];
     value.get_mut(..part.len())?.copy_from_slice(part);
     Some(u64::from_le_bytes(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gobinary::ReadError;
+
+    /// Zeros at every address.
+    struct Zeros;
+
+    impl Memory for Zeros {
+        fn read(&self, _: u64, buf: &mut [u8]) -> Result<(), ReadError> {
+            buf.fill(0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_list_that_leads_in_a_circle_ends() {
+        let reader = Reader::new(&Zeros, 1 << 20);
+        let mut blocks = Blocks::new(&reader);
+        let mut word = [0; 8];
+        let steps = (0..1 << 20).take_while(|_| blocks.fill(4096, &mut word).is_ok());
+        assert!(steps.count() < 1 << 17);
+    }
+
+    /// One range, asked for so often that the list of them would not fit.
+    #[test]
+    fn ranges_are_counted_before_they_are_kept() {
+        let reader = Reader::new(&Zeros, 1 << 20);
+        let mut asked = 0_u64;
+        let ranges = std::iter::repeat_with(|| {
+            asked += 1;
+            (4096, 8)
+        });
+        let gathered = reader.gather(ranges);
+        assert!(matches!(gathered, Err(Error::TooMuch(_))));
+        assert!(asked < 1 << 17);
+    }
 }

@@ -122,14 +122,17 @@ pub fn with_specials(
     fields: &Fields,
     heap: u64,
 ) -> Result<(Vec<u64>, usize), Error> {
-    let (arenas, mut unread) = arenas(reader, fields, heap)?;
+    let (mut arenas, mut unread) = arenas(reader, fields, heap)?;
+    // Each is there once, unless somebody made that up.
+    arenas.sort_unstable();
+    arenas.dedup();
     let bitmaps = reader.gather(arenas.iter().map(|arena| {
         (
             arena.wrapping_add(fields.arena_specials.offset),
             ARENA / PAGE / 8,
         )
     }))?;
-    let mut entries = Vec::new();
+    let mut entries: Vec<u64> = Vec::new();
     for arena in &arenas {
         let at = arena.wrapping_add(fields.arena_specials.offset);
         let Some(bitmap) = bitmaps.get(at, ARENA / PAGE / 8) else {
@@ -139,16 +142,16 @@ pub fn with_specials(
         for (i, byte) in bitmap.iter().enumerate().filter(|(_, byte)| **byte != 0) {
             for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
                 let page = i as u64 * 8 + bit;
+                reader.spend(8)?;
                 entries.push(arena.wrapping_add(fields.arena_spans.offset + page * 8));
             }
         }
     }
     let pointers = reader.gather(entries.iter().map(|at| (*at, 8)))?;
-    let mut spans: Vec<u64> = entries
-        .iter()
-        .filter_map(|at| pointers.word(*at))
-        .filter(|span| pointer(*span))
-        .collect();
+    // A page without a span has none: it was freed meanwhile. One that could not be read may have one.
+    let read = entries.iter().map(|at| pointers.word(*at));
+    unread += read.clone().filter(Option::is_none).count();
+    let mut spans: Vec<u64> = read.flatten().filter(|span| pointer(*span)).collect();
     spans.sort_unstable();
     spans.dedup();
     Ok((spans, unread))

@@ -121,10 +121,14 @@ impl<'a> Executable<'a> {
         {
             return Some(found);
         }
-        let writable = self.segments().iter().filter(|s| s.writable);
-        writable
-            .into_iter()
-            .find_map(|s| self.search(s.addr, self.stored(s).min(SEARCHED), 16, BUILD_INFO))
+        // All segments together: a file may have hundreds over the same bytes.
+        let mut left = SEARCHED;
+        let mut writable = self.segments().iter().filter(|s| s.writable);
+        writable.find_map(|segment| {
+            let size = self.stored(segment).min(left);
+            left -= size;
+            self.search(segment.addr, size, 16, BUILD_INFO)
+        })
     }
 
     /// How far a process has this file away from its link-time addresses, by what is mapped there: what to

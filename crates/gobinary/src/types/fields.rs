@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::memory::Memory;
 
 /// Fields of a struct that are read at most.
-const FIELDS: u64 = 8192;
+const FIELDS: u64 = 1024;
 /// Names in a path to a field at most.
 const DEPTH: usize = 16;
 

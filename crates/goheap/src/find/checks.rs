@@ -9,8 +9,8 @@ use gobinary::layout::Field;
 const SPANS: u64 = 64;
 /// Spans that must agree, if there are as many in use.
 const AGREE: usize = 5;
-/// User space ends here.
-const HIGHEST: u64 = 1 << 47;
+/// User space ends here: on amd64 at half of it, where pages have four levels.
+const HIGHEST: u64 = 1 << 48;
 /// `runtime.defaultHeapMinimum`, for GOGC=100.
 const HEAP_MINIMUM: u64 = 4 << 20;
 /// `mSpanInUse`.

@@ -144,9 +144,7 @@ impl Owners {
             }
             Place::Nowhere => None,
             Place::Perhaps => {
-                if integers(pointer).next().is_none()
-                    && !pointer.package.as_deref().is_some_and(is_standard)
-                {
+                if hides(pointer) {
                     let what = if name.is_empty() {
                         "an object of an unread type"
                     } else {
@@ -245,6 +243,13 @@ impl Owners {
             None => Ok(()),
         }
     }
+}
+
+/// An object of this type may own a descriptor that is not among the numbers that are looked at.
+fn hides(pointer: &TypeName) -> bool {
+    let far = integers(pointer).count() < pointer.integers.len();
+    let more = pointer.has_more || far || pointer.integers.is_empty();
+    more && !pointer.package.as_deref().is_some_and(is_standard)
 }
 
 /// Who owns a descriptor, by the last of several looks. That nobody does is said if none of them found anybody, and

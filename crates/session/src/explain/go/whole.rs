@@ -26,6 +26,9 @@ pub fn complete(look: &Look) -> Reading<()> {
         let arenas = look.unread_arenas;
         return Err(format!("{arenas} arenas of the heap were not read").into());
     }
+    if look.goroutines.is_none() {
+        return Err("not all goroutines were looked at, and one may run a release".into());
+    }
     match (look.unread.first(), look.queue_moved) {
         (None, 0) => Ok(()),
         (Some(first), _) => {

@@ -220,8 +220,8 @@ pub enum Verdict {
     ///
     /// **Evidence.** None; what was read all the same is told.
     ///
-    /// **Fix.** What it takes to see more: `CAP_SYS_PTRACE`, the host's pid namespace, a release of Go that
-    /// is known.
+    /// **Fix.** What it takes to see more: `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH`, a release of Go that is
+    /// known; or another look.
     ///
     /// **Example.** A Go program older than 1.18.
     Unknown,

@@ -133,6 +133,7 @@ fn builds(release: &str, module: &str) -> bool {
     let minor = release.split('.').nth(1).and_then(|n| n.parse().ok());
     let least = match module {
         "ebpf-v0.22.0" => 25,
+        "ebpf-v0.20.0" => 24,
         "ebpf-v0.19.0" => 23,
         "ebpf-v0.16.0" => 21,
         _ => 18,

@@ -1,9 +1,8 @@
 //! Of programs in Go, with cilium/ebpf: what the collector says of their handles, wherever they run.
 
+use super::contract::keeps_contract;
 use super::moving::{looking, traced, without_a_touch};
-use super::{
-    arguments, errors, explain, group, groups, keeps_contract, look, needs, parsed, verdict,
-};
+use super::{arguments, errors, explain, group, groups, look, needs, parsed, verdict};
 use e2e::confine::{CAP_BPF, CAP_PERFMON, as_nobody};
 use e2e::files::{self, Folder, private_mounts};
 use e2e::process::unshare;
@@ -236,6 +235,37 @@ fn what_the_collector_says() {
             "{text}"
         );
     }
+}
+
+/// Where wrappers are allocated: as the runtime has it, or a profile that was taken.
+#[test]
+fn a_heap_profile() {
+    let Some(program) = built(here!(), CLEANUPS) else {
+        return;
+    };
+    let folder = Folder::new(here!());
+    let [before, after] = ["before", "after"].map(|name| folder.path(name));
+    // Each allocation is in it.
+    let all = [("GODEBUG", "memprofilerate=1")];
+    let words = format!("profile {before} keep kept 300 gc profile {after}");
+    let program = Program::with(&program, &words, &all);
+    let profiled = |more: &[&str]| {
+        let (report, code) = explain(program.pid(), &[&["--for", "0"], more].concat());
+        keeps_contract(&report);
+        assert_eq!(code, Some(0));
+        let lines = group(&report, "kept")["evidence"].as_array().cloned();
+        let lines = lines.into_iter().flatten();
+        let of_it = lines.filter(|line| line["kind"] == "heap-profile");
+        of_it
+            .map(|line| line["says"].to_string())
+            .collect::<String>()
+    };
+    for says in [profiled(&[]), profiled(&["--profile", &after])] {
+        let wrapped = says.contains("300 objects") && says.contains("github.com/cilium/ebpf");
+        assert!(wrapped, "{says}");
+    }
+    // One that was taken before there was anything has nothing of it.
+    assert_eq!(profiled(&["--profile", &before]), "");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Processes that end, change, are traced, share what they hold; and that none of them notices.
 
-use super::{arguments, explain, group, groups, keeps_contract, look, parsed};
+use super::contract::keeps_contract;
+use super::{arguments, explain, group, groups, look, parsed};
 use crate::refused;
 use crate::watch::ACT;
-use e2e::confine::forbid_to_touch;
+use e2e::confine::{forbid_to_touch, refuse};
 use e2e::process::{exec_sleep, keep_over_exec, take_fd, tid, unshare};
 use e2e::scene::{Child, Inherit};
 use e2e::{Scene, bpf, here, lastref, scene, unix};
@@ -23,7 +24,12 @@ struct Acting {
 impl Acting {
     /// `words` end with `say`.
     fn start(words: &[&str]) -> Self {
-        let mut command = Command::new(ACT);
+        Self::of(ACT, words)
+    }
+
+    /// The same of a copy of it.
+    fn of(program: &str, words: &[&str]) -> Self {
+        let mut command = Command::new(program);
         let piped = command
             .args(words)
             .stdin(Stdio::piped())
@@ -129,6 +135,44 @@ fn becomes_another_program_meanwhile() {
     let exe = report["process"]["exe"].as_str().expect("an executable");
     assert!(!exe.ends_with("/act"), "{report:#}");
     assert_eq!(group(&report, "e2e_x_exec")["verdict"], "unmanaged");
+}
+
+/// An upgrade takes the executable away: it runs on, and is the same.
+#[test]
+fn loses_its_executable_meanwhile() {
+    if !e2e::needs_root(here!()) {
+        return;
+    }
+    let folder = e2e::files::Folder::new(here!());
+    let copy = folder.path("agent");
+    std::fs::copy(ACT, &copy).expect("a copy");
+    let words = ["map", "e2e_x_loses", "say", ".", "wait"];
+    let acting = Acting::of(&copy, &words);
+    let looking = looking(acting.pid());
+    std::fs::rename(&copy, folder.path("agent.old")).expect("it is there");
+    std::fs::remove_file(folder.path("agent.old")).expect("it is there");
+    let (report, code) = parsed(&looking.wait_with_output().expect("it ends"));
+    assert_eq!(code, Some(0));
+    assert_eq!(group(&report, "e2e_x_loses")["verdict"], "unmanaged");
+}
+
+/// What `/proc` alone tells is of one process, too.
+#[test]
+fn ends_while_it_is_looked_at_without_bpf() {
+    if !e2e::needs_root(here!()) {
+        return;
+    }
+    let acting = Acting::start(&["map", "e2e_x_plain", "say", ".", "wait", "exit", "0"]);
+    let pid = acting.pid().to_string();
+    let words = arguments(acting.pid(), &["--for", "3s"]);
+    let mut command = lastref::command(&words);
+    refuse(&mut command, &[libc::SYS_bpf]);
+    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let looking = piped.spawn().expect("it starts");
+    std::thread::sleep(Duration::from_secs(1));
+    drop(acting);
+    let output = looking.wait_with_output().expect("it ends");
+    refused(&output, 2, &[&pid, "ended while it was looked at"]);
 }
 
 /// The same executable again, with what it kept open: nothing but the memory is another.

@@ -1,6 +1,7 @@
 //! Processes in namespaces of their own, and lastref with less than it would like to have.
 
-use super::{arguments, explain, group, groups, keeps_contract, look, needs, parsed};
+use super::contract::keeps_contract;
+use super::{arguments, explain, group, groups, look, needs, parsed};
 use crate::refused;
 use crate::watch::ACT;
 use e2e::confine::{
@@ -284,7 +285,7 @@ fn without_any_capability() {
             refused(&output.expect("it runs"), 3, &["it would take", "CAP_"]);
         }
     }
-    // A recording tells growth all the same, and no such process is none.
+    // Without a look, too, a number that nobody has.
     let output = as_nobody(&[], &["explain", "2147483647"]).output();
     refused(
         &output.expect("it runs"),

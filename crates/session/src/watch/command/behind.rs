@@ -7,6 +7,7 @@
 use super::{Followed, is_new};
 use crate::{Error, Sweep};
 use kernel::sys::wait_for_grace_period;
+use model::units::counted;
 use model::{CannotSee, Holder, LeftBehind, Object, ObjectId, State, SweepSample, WatchEvent};
 use rustc_hash::FxHashSet;
 use std::time::{Duration, Instant};
@@ -152,15 +153,17 @@ fn sort<'a>(
 
 /// In words.
 fn undecided(objects: &[&Object], ending: usize) -> Option<CannotSee> {
+    const ONE: &str = "process of the command was still ending";
+    const MANY: &str = "processes of the command were still ending";
     let ids = objects.iter().filter_map(|object| object.facts.object_id());
     let ids: Vec<String> = ids.take(NAMED).map(|id| id.to_string()).collect();
     let first = ids.first()?.clone();
     let more = if objects.len() > NAMED { ", …" } else { "" };
-    let all = objects.len();
+    let all = objects.len() as u64;
     let patience = PATIENCE.as_secs();
     let (why, needs) = if ending > 0 {
         (
-            format!("{ending} processes of the command were still ending after {patience} s"),
+            format!("after {patience} s {}", counted(ending as u64, ONE, MANY)),
             "a command that waits for all that it starts".to_owned(),
         )
     } else {
@@ -171,7 +174,8 @@ fn undecided(objects: &[&Object], ending: usize) -> Option<CannotSee> {
     };
     Some(CannotSee {
         what: format!(
-            "whether {all} objects are left behind ({}{more})",
+            "whether {} left behind ({}{more})",
+            counted(all, "object is", "objects are"),
             ids.join(", ")
         ),
         why,

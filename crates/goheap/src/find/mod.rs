@@ -27,12 +27,14 @@ const FUNCTIONS: [&str; 8] = [
     "runtime.stkbucket",
 ];
 /// Functions that are only recognised, behind those of [`FUNCTIONS`].
-const KNOWN: [&str; 3] = [
+const KNOWN: [&str; 4] = [
     // The goroutine of finalizers, until 1.24 and from 1.25 on.
     "runtime.runfinq",
     "runtime.runFinalizers",
-    // Profiles are off if the linker found no reference to it (cmd/link, `disableMemoryProfiling`).
+    // Profiles are off if the linker found no reference to it (cmd/link, `disableMemoryProfiling`): until 1.22,
+    // and from 1.23 on, where runtime/pprof calls the latter by another way.
     "runtime.MemProfile",
+    "runtime.memProfileInternal",
 ];
 
 /// Addresses of variables. A zero: not found.
@@ -206,7 +208,7 @@ impl Candidates {
         if cleanups == 0 && self.entries[5] != 0 && fields.cleanup_queue.is_some() {
             return Err(Error::NotFound("the queue of cleanups (gcCleanups)"));
         }
-        let [runfinq, run_finalizers, profile] = self.known;
+        let [runfinq, run_finalizers, profile, profile_internal] = self.known;
         Ok(Variables {
             heap,
             phase,
@@ -224,7 +226,7 @@ impl Candidates {
                 run_finalizers
             },
             run_cleanups: self.entries[5],
-            profile: profile != 0,
+            profile: profile != 0 || profile_internal != 0,
         })
     }
 }

@@ -126,3 +126,38 @@ fn cut_short_anywhere_it_is_refused_or_read() {
         let _ = executable.build_info();
     }
 }
+
+/// The same file, said to be loaded anywhere: `ET_DYN`.
+#[test]
+fn a_file_is_found_by_its_inode_if_its_device_is_told_differently() {
+    let mut bytes = TINY.to_vec();
+    bytes[16] = 3;
+    let executable = Executable::parse(&bytes).expect("an executable");
+    let code = executable.segments().iter().find(|s| s.executable);
+    let code = code.expect("it has code");
+    let region = |start: u64, file| Region {
+        start,
+        end: start + 0x10_0000,
+        writable: false,
+        executable: true,
+        offset: code.offset & !0xfff,
+        file,
+    };
+    let bias = |start: u64| start.wrapping_sub(code.addr & !0xfff);
+    let regions = [
+        region(0x1000_0000, None),
+        region(0x2000_0000, Some((8, 70))),
+        region(0x3000_0000, Some((9, 71))),
+        region(0x4000_0000, Some((8, 71))),
+    ];
+    let found = |file| executable.load_bias(&regions, file);
+    assert_eq!(found(Some((8, 71))), Some(bias(0x4000_0000)), "both");
+    assert_eq!(found(Some((30, 71))), Some(bias(0x3000_0000)), "the inode");
+    assert_eq!(
+        found(Some((30, 99))),
+        Some(bias(0x2000_0000)),
+        "offset and rights"
+    );
+    assert_eq!(found(None), Some(bias(0x2000_0000)));
+    assert_eq!(executable.load_bias(&regions[..1], None), None);
+}

@@ -89,8 +89,6 @@ impl<'a> Heap<'a> {
         let executable = program.executable;
         let bias = executable
             .load_bias(program.regions, program.file)
-            // Some file systems tell one device to stat(2), and another to `/proc/PID/maps`.
-            .or_else(|| executable.load_bias(program.regions, None))
             .ok_or(Error::NotMapped)?;
         let modules = executable.live_modules(memory, program.regions, bias, layout)?;
         let first = modules.first().ok_or(Error::NotFound("the module"))?;

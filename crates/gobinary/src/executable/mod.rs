@@ -133,7 +133,8 @@ impl<'a> Executable<'a> {
 
     /// How far a process has this file away from its link-time addresses, by what is mapped there: what to
     /// add to a link-time address (it wraps). `file` says which of the regions map it (device and inode, as
-    /// `/proc/PID/maps` shows them); without it, by offsets and rights alone.
+    /// `/proc/PID/maps` shows them). Some file systems (overlay, btrfs) tell one device there and another to `stat`: if no
+    /// region has both, the inode has to do; then, as without a file, offsets and rights.
     ///
     /// 0 for what is not a PIE. `None` if no region fits.
     pub fn load_bias(&self, regions: &[Region], file: Option<(u64, u64)>) -> Option<u64> {
@@ -143,13 +144,21 @@ impl<'a> Executable<'a> {
         // Code is never split by relocation (RELRO), so one region shows a whole segment.
         let code = self.segments().iter().find(|s| s.executable)?;
         let page = |value: u64| value & !0xfff;
-        let region = regions.iter().find(|r| {
+        let fits = |r: &&Region| {
             r.executable
                 && r.file.is_some()
-                && (file.is_none() || r.file == file)
                 && r.offset <= page(code.offset)
                 && page(code.offset) - r.offset < r.end.saturating_sub(r.start)
-        })?;
+        };
+        let inode = |file: Option<(u64, u64)>| file.map(|(_, inode)| inode);
+        let by: [&dyn Fn(&Region) -> bool; 3] = [
+            &|r| r.file == file,
+            &|r| inode(r.file) == inode(file),
+            &|_| true,
+        ];
+        let region = by
+            .iter()
+            .find_map(|same| regions.iter().filter(fits).find(|r| same(r)))?;
         let at = region.start.wrapping_add(page(code.offset) - region.offset);
         Some(at.wrapping_sub(page(code.addr)))
     }

@@ -216,11 +216,11 @@ impl Fields {
     }
 }
 
-/// Which fields of a struct are read; none if it is not.
-pub fn strukt(name: &str) -> Option<Fields> {
-    if WHOLE.contains(&name) {
-        return Some(Fields::All);
+/// A struct's name and which of its fields are read; none if it is not read.
+pub fn strukt(name: &str) -> Option<(&'static str, Fields)> {
+    if let Some(whole) = WHOLE.iter().find(|known| **known == name) {
+        return Some((whole, Fields::All));
     }
-    let part = PART.iter().find(|(known, _)| *known == name);
-    part.map(|(_, fields)| Fields::Only(fields))
+    let (known, fields) = PART.iter().find(|(known, _)| *known == name)?;
+    Some((known, Fields::Only(fields)))
 }

@@ -259,13 +259,18 @@ impl<'p> Go<'p> {
             return vec![];
         };
         let sites = profile.sites.into_iter().filter(|site| site.objects > 0);
-        let stacks = sites.map(|site| ProfiledStack {
-            objects: site.objects,
-            bytes: site.bytes,
-            site: Site {
-                complete: true,
-                frames: queues::frames(&site.stack),
-            },
+        let stacks = sites.map(|site| {
+            // The allocator's own frames tell nothing of who allocates (`runtime/pprof` leaves them out, too).
+            let own = |frame: &&goheap::Frame| frame.function.starts_with("runtime.");
+            let from = site.stack.iter().take_while(own).count();
+            ProfiledStack {
+                objects: site.objects,
+                bytes: site.bytes,
+                site: Site {
+                    complete: true,
+                    frames: queues::frames(&site.stack[from..]),
+                },
+            }
         });
         wrappers(stacks, self.libraries)
     }

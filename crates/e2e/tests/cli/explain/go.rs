@@ -264,8 +264,9 @@ fn a_heap_profile() {
         let wrapped = says.contains("300 objects") && says.contains("github.com/cilium/ebpf");
         assert!(wrapped, "{says}");
     }
-    // One that was taken before there was anything has nothing of it.
-    assert_eq!(profiled(&["--profile", &before]), "");
+    // One that was taken before there was anything has nothing of it, only what the library makes at its start.
+    let says = profiled(&["--profile", &before]);
+    assert!(!says.contains("300 objects"), "{says}");
 }
 
 #[test]

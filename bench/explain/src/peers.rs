@@ -5,8 +5,9 @@ use crate::target::Target;
 use anyhow::{Context as _, Result};
 use bench_sweep::measure::elapsed;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Instant;
 
 /// One of them.
@@ -75,9 +76,13 @@ struct Ran {
 }
 
 fn run(command: &mut Command) -> Result<Ran> {
+    // Delve asks whether to kill the process.
+    let (answers, mut ours) = std::io::pipe()?;
+    ours.write_all(b"n\n")?;
+    drop(ours);
     let begun = Instant::now();
     let output = command
-        .stdin(Stdio::null())
+        .stdin(answers)
         .output()
         .with_context(|| format!("{command:?} does not start"))?;
     Ok(Ran {
@@ -168,7 +173,7 @@ fn delve(target: &mut Target, folder: &Path) -> Result<Vec<PeerRun>> {
     let script = folder.join("script");
     fs::write(
         &script,
-        "print len(main.held)\nprint main.held[0].fd\nquit -c\n",
+        "print len(main.held)\nprint main.held[0].fd\nquit\n",
     )?;
     let pid = target.pid().to_string();
     let mut command = Command::new("dlv");

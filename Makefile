@@ -31,9 +31,11 @@ test-all: test test-go lint test-kernels test-lab test-metrics fuzz bench-smoke
 test-go: deps
 	cargo test -p lastref-gobinary -p lastref-goheap -p lastref-record -- --ignored
 
-# The truth of every scenario of the lab with every version of its library; make test takes twelve.
-test-lab: deps
+# The truth of every scenario of the lab with every version of its library (make test takes twelve), and
+# what explain says of Go programs of every release, library and kind of build. Fetches toolchains.
+test-lab: build
 	LASTREF_LAB_TRUTH=all cargo test -p lastref-lab --test truth
+	LASTREF_LAB_RELEASES=all cargo test -p lastref-lab --test explain_releases
 
 # What is in deploy/: promtool, and a real Prometheus that scrapes a watch. Needs root.
 test-metrics: build

@@ -40,6 +40,8 @@ func init() {
 		panic(err)
 	}
 	books = map[string]*group{}
+	// The runtime takes its own descriptors for the first timer: not later, in place of a scenario's.
+	time.Sleep(time.Nanosecond)
 }
 
 func of(name string) *group {

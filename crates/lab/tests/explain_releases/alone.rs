@@ -29,7 +29,14 @@ pub fn all() -> Vec<Row> {
         "go1.99 with DWARF",
         newer(&[], false),
     ));
-    rows.push(row("go-cleanup-blocked", "owns=handle", cleanup()));
+    for (module, go) in [("ebpf-v0.22.0", None), ("ebpf-v0.20.0", Some("1.24.11"))] {
+        let column = format!("owns=handle {}", go.unwrap_or_default());
+        rows.push(row(
+            "go-cleanup-blocked",
+            column.trim(),
+            cleanup(module, go),
+        ));
+    }
     rows
 }
 
@@ -272,9 +279,14 @@ fn newer(flags: &[&str], is_refused: bool) -> Result<String, String> {
 }
 
 /// A cleanup that was called and waits will close a descriptor: that nobody owns it is not said.
-fn cleanup() -> Result<String, String> {
+fn cleanup(module: &str, go: Option<&str>) -> Result<String, String> {
+    let build = Build {
+        module: Some(module.to_owned()),
+        go: go.map(str::to_owned),
+        flags: vec![],
+    };
     let parameters = [("owns".to_owned(), "handle".to_owned())];
-    let mut running = start("go-cleanup-blocked", &Build::default(), &parameters, Ok)?;
+    let mut running = start("go-cleanup-blocked", &build, &parameters, Ok)?;
     for _ in 0..4 {
         running.tell("step", None).map_err(text)?;
     }

@@ -313,8 +313,8 @@ pub struct LabBuildArgs {
     /// Build with this release of Go (1.24.6)
     #[arg(long, value_name = "RELEASE")]
     go: Option<String>,
-    /// Give `go build` this word (`--build "-ldflags=-s -w"`); may be repeated
-    #[arg(long = "build", value_name = "FLAG", allow_hyphen_values = true)]
+    /// Give `go build` this word (`--build "-ldflags=-s -w"`) or variable (GOEXPERIMENT=…); may be repeated
+    #[arg(long = "build", value_name = "WORD", allow_hyphen_values = true)]
     flags: Vec<String>,
 }
 

@@ -9,8 +9,26 @@ pub struct Build {
     pub module: Option<String>,
     /// A release of Go, `1.24.6`; the machine's if none is named.
     pub go: Option<String>,
-    /// Further words for `go build`: `-ldflags=-s -w`.
+    /// Further words for `go build`, `-ldflags=-s -w`, and variables of its environment,
+    /// `GOEXPERIMENT=nogreenteagc`.
     pub flags: Vec<String>,
+}
+
+impl Build {
+    /// Those that are words.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let flags = self.flags.iter().map(String::as_str);
+        flags.filter(|flag| variable(flag).is_none())
+    }
+
+    /// Those that are variables, with their values.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.flags.iter().filter_map(|flag| variable(flag))
+    }
+}
+
+fn variable(flag: &str) -> Option<(&str, &str)> {
+    flag.split_once('=').filter(|_| !flag.starts_with('-'))
 }
 
 /// A go.mod whose `go` line is none that a release is too old for. What a module's libraries take
@@ -40,6 +58,17 @@ fn minor(release: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_and_variables_are_told_apart() {
+        let flags = ["-ldflags=-s -w", "GOEXPERIMENT=greenteagc", "-race"];
+        let build = Build {
+            flags: flags.map(str::to_owned).to_vec(),
+            ..Build::default()
+        };
+        assert!(build.words().eq(["-ldflags=-s -w", "-race"]));
+        assert!(build.variables().eq([("GOEXPERIMENT", "greenteagc")]));
+    }
 
     #[test]
     fn a_go_line_fits_the_release() {

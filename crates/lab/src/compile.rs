@@ -78,9 +78,10 @@ fn build_go(folder: &Path, cgo: bool, build: &Build) -> Result<(), Unready> {
     let mut command = tool("go", folder);
     command
         .args(&GO[..1])
-        .args(&build.flags)
+        .args(build.words())
         .args(&GO[1..])
         .envs(GO_ENV)
+        .envs(build.variables())
         .env("CGO_ENABLED", if cgo { "1" } else { "0" });
     if let Some(go) = &build.go {
         command.env("GOTOOLCHAIN", format!("go{go}"));

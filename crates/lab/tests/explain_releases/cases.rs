@@ -29,7 +29,8 @@ pub enum Part {
     Matrix,
     /// Some scenarios with each release of Go, and a module that it can build.
     Releases,
-    /// Some scenarios, stripped and independent of their position.
+    /// Some scenarios, stripped and independent of their position, also with C in them; and with what
+    /// is not the release's default.
     Kinds,
 }
 
@@ -56,6 +57,16 @@ const KINDS: [&[&str]; 3] = [
     &["-ldflags=-s -w"],
     &["-buildmode=pie"],
     &["-ldflags=-s -w", "-buildmode=pie"],
+];
+
+/// With C in them: linked by the system's linker.
+const WITH_C: [&str; 2] = ["go-cgo-obj-get", "go-libbpfgo-map-low"];
+
+/// Experiments that change what the heap looks like.
+const EXPERIMENTS: [(&str, &str); 3] = [
+    ("1.22.12", "GOEXPERIMENT=noallocheaders"),
+    ("1.25.5", "GOEXPERIMENT=greenteagc"),
+    ("1.26.8", "GOEXPERIMENT=nogreenteagc"),
 ];
 
 impl Part {
@@ -106,18 +117,21 @@ fn matrix() -> Vec<Built> {
 }
 
 fn releases() -> Vec<Built> {
-    let chosen = RELEASES.iter().flat_map(|&release| {
-        CHOSEN.iter().filter_map(move |name| {
-            let scenario = find(name);
-            let modules = scenario.manifest.modules.iter();
-            let mut modules = modules.filter(|module| builds(release, module));
-            Some((scenario, with(modules.next()?, release)))
-        })
-    });
+    let chosen = RELEASES.iter().flat_map(|release| chosen(release));
     let older = OLDER
         .iter()
         .map(|release| (find("go-cache-grows"), with("ebpf-v0.9.1", release)));
     older.chain(chosen).collect()
+}
+
+/// The chosen scenarios that a release can build, with the newest module that it can.
+fn chosen(release: &str) -> impl Iterator<Item = Built> {
+    CHOSEN.iter().filter_map(move |name| {
+        let scenario = find(name);
+        let modules = scenario.manifest.modules.iter();
+        let mut modules = modules.filter(|module| builds(release, module));
+        Some((scenario, with(modules.next()?, release)))
+    })
 }
 
 fn with(module: &str, release: &str) -> Build {
@@ -142,7 +156,8 @@ fn builds(release: &str, module: &str) -> bool {
 }
 
 fn kinds() -> Vec<Built> {
-    let chosen = CHOSEN.iter().flat_map(|name| {
+    let names = CHOSEN.iter().chain(&WITH_C);
+    let of_kinds = names.flat_map(|name| {
         KINDS.iter().map(move |flags| {
             let build = Build {
                 flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
@@ -151,7 +166,13 @@ fn kinds() -> Vec<Built> {
             (find(name), build)
         })
     });
-    chosen.collect()
+    let experiments = EXPERIMENTS.iter().flat_map(|(release, variable)| {
+        chosen(release).map(move |(scenario, build)| {
+            let flags = vec![variable.to_string()];
+            (scenario, Build { flags, ..build })
+        })
+    });
+    of_kinds.chain(experiments).collect()
 }
 
 /// A scenario that is there.

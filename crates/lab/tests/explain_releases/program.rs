@@ -77,7 +77,10 @@ pub fn score(case: &Case) -> Row {
 fn column(case: &Case) -> String {
     let build = &case.setting.build;
     if !build.flags.is_empty() {
-        return build.flags.join(" ").replace("-ldflags=", "");
+        let words = build.flags.join(" ");
+        let words = words.replace("-ldflags=", "").replace("GOEXPERIMENT=", "");
+        let go = build.go.iter().map(|go| format!("{go} "));
+        return go.chain([words]).collect();
     }
     match (&build.go, &build.module) {
         (Some(go), _) => go.clone(),

@@ -188,6 +188,12 @@ fn in_steps(pid: u32) -> Result<(Steps, ExplainReport)> {
     let report = session::explain_in_steps(pid, ExplainOptions::default(), &mut |step| {
         at.push((step, elapsed(begun)));
     })?;
+    let of = |wanted: Step| {
+        at.iter()
+            .filter(move |(step, _)| *step == wanted)
+            .map(|(_, at)| at)
+    };
+    let listed: u64 = of(Step::Relisted).sum::<u64>() - of(Step::Interrupted).sum::<u64>();
     let mut last = 0;
     let mut taken = |wanted: Step| {
         let (_, now) = at
@@ -203,7 +209,8 @@ fn in_steps(pid: u32) -> Result<(Steps, ExplainReport)> {
         described_ns: taken(Step::Described)?,
         counted_ns: taken(Step::Counted)?,
         found_ns: taken(Step::Found)?,
-        owned_ns: taken(Step::Owned)?,
+        owned_ns: taken(Step::Owned)? - listed,
+        listed_ns: listed,
         judged_ns: taken(Step::Judged)?,
     };
     Ok((steps, report))

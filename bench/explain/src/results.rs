@@ -64,14 +64,16 @@ pub struct Steps {
     pub counted_ns: u64,
     /// Opening the memory, finding the runtime.
     pub found_ns: u64,
-    /// Specials, marks, queues, goroutines; listing the descriptors once more.
+    /// Specials, marks, queues, goroutines, and whose descriptors are whose.
     pub owned_ns: u64,
+    /// Meanwhile, before and after the memory is read, the kernel lists the descriptors once more. Not in the former.
+    pub listed_ns: u64,
     /// From evidence to verdicts.
     pub judged_ns: u64,
 }
 
 impl Steps {
-    /// From opening the memory to verdicts.
+    /// From opening the memory to verdicts, without the kernel's lists.
     pub fn memory_ns(self) -> u64 {
         self.found_ns + self.owned_ns + self.judged_ns
     }

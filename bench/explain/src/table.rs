@@ -131,14 +131,14 @@ fn pair(of: impl Fn(Of) -> Option<f64>) -> String {
 fn steps(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         out,
-        "\n## One look, step by step\n\nMilliseconds, least / median. *Memory to verdicts* is the sum of the three before it, of each run: opening the memory and finding the runtime; who owns the descriptors, which are listed once more by the kernel meanwhile; what is said of it. What comes first does not touch the process: the kernel's walks, its executable and mappings, the accounts of all objects of the host.\n"
+        "\n## One look, step by step\n\nMilliseconds, least / median. *Memory to verdicts* is the sum of the three before it, of each run: opening the memory and finding the runtime; who owns the descriptors; what is said of it. Before and after the memory is read, the kernel lists the descriptors once more, so that what moves is left out: that is *listed*, of both times, and not in the sum. What comes first does not touch the process: the kernel's walks, its executable and mappings, the accounts of all objects of the host.\n"
     )?;
     writeln!(
         out,
-        "| process | resident | walks loaded | described | counted | runtime found | owners | judged | **memory to verdicts** | said |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|---|"
+        "| process | resident | walks loaded | described | counted | runtime found | owners | judged | **memory to verdicts** | listed | said |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|"
     )?;
     for scene in &results.scenes {
-        let columns: [fn(Steps) -> u64; 7] = [
+        let columns: [fn(Steps) -> u64; 8] = [
             |s| s.loaded_ns,
             |s| s.described_ns,
             |s| s.counted_ns,
@@ -146,6 +146,7 @@ fn steps(out: &mut String, results: &Results) -> std::fmt::Result {
             |s| s.owned_ns,
             |s| s.judged_ns,
             Steps::memory_ns,
+            |s| s.listed_ns,
         ];
         let cells = columns.map(|what| pair(|of| of_steps(of, scene, what)));
         writeln!(

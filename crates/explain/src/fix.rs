@@ -66,8 +66,9 @@ fn by_verdict(evidence: &Evidence<'_>, group: &Group<'_>) -> Vec<String> {
     }];
     all.extend(call.but.map(str::to_owned));
     let of_cilium = |owner: &Owner| {
-        let known = known_type(owner, &evidence.process.libraries);
-        owner.tiny && known.is_some_and(|known| known.library == L::CiliumEbpf)
+        // Of many owners, most are told apart without a look at the table.
+        let known = || known_type(owner, &evidence.process.libraries);
+        owner.tiny && known().is_some_and(|known| known.library == L::CiliumEbpf)
     };
     if group.verdict == Verdict::Retained && group.owners().any(of_cilium) {
         all.push(

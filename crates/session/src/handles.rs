@@ -2,7 +2,7 @@
 
 use crate::details;
 use crate::unique::unique;
-use kernel::holders::files::Files;
+use kernel::holders::files::{Files, Table};
 use kernel::holders::mappings::Mappings;
 use kernel::{Addr, Objects};
 use model::{Kind, ObjectId};
@@ -13,6 +13,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub struct Handle {
     /// What it is on.
     pub object: ObjectId,
+    /// Where that is in the kernel, if the kernel's walks tell it.
+    pub addr: Option<Addr>,
     /// Its descriptors in this process, ascending; none where a mapping is left.
     pub fds: Vec<u32>,
     /// Other processes that have a descriptor of the same file, ascending.
@@ -43,12 +45,13 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
         }
         // Its own table and those of threads that left it: a descriptor of each is a handle.
         let others: Vec<u32> = table.sharers().filter(|&other| other != pid).collect();
-        for (object, fds) in &table.unshared {
-            let Some(&object) = ids.get(object) else {
+        for (addr, fds) in &table.unshared {
+            let Some(&object) = ids.get(addr) else {
                 continue;
             };
             found.extend(fds.iter().map(|&fd| Handle {
                 object,
+                addr: Some(*addr),
                 fds: vec![fd],
                 others: others.clone(),
                 iterator: false,
@@ -58,13 +61,13 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
     }
     let shared = files.shared.values().map(|f| (f.object, &f.at, false));
     let iters = files.iters.values().map(|f| (f.prog, &f.at, true));
-    for (object, at, iterator) in shared.chain(iters) {
+    for (addr, at, iterator) in shared.chain(iters) {
         let mut fds: Vec<u32> = of_tables(at, &ours).map(|(_, fd)| fd).collect();
-        let Some(&object) = ids.get(&object).filter(|_| !fds.is_empty()) else {
+        let Some(&object) = ids.get(&addr).filter(|_| !fds.is_empty()) else {
             continue;
         };
         let tables = at.iter().filter_map(|&(t, _)| files.tables.get(t as usize));
-        let sharers = tables.flat_map(kernel::holders::files::Table::sharers);
+        let sharers = tables.flat_map(Table::sharers);
         let mut others: Vec<u32> = sharers.filter(|&other| other != pid).collect();
         unique(&mut fds);
         unique(&mut others);
@@ -72,6 +75,7 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
         let thread = tables.into_iter().find_map(|table| table.tid);
         found.push(Handle {
             object,
+            addr: Some(addr),
             fds,
             others,
             iterator,
@@ -84,6 +88,32 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
     let open: FxHashSet<Addr> = open.map(|(&file, _)| file).collect();
     found.extend(only_mapped(pid, &open, mappings, &ids));
     found
+}
+
+/// Leaves those whose descriptors are on an object at the same place, and have not become more or fewer. Ids are not
+/// asked for again: what is there by now may be another object only if it was made there, and got the very same number,
+/// since.
+pub fn keep_same(handles: &mut Vec<Handle>, pid: u32, files: &Files) {
+    let is_ours = |table: &Table| table.pid == pid || table.also.contains(&pid);
+    let mut now: FxHashSet<(Addr, u32, usize)> = FxHashSet::default();
+    now.reserve(handles.len());
+    for table in files.tables.iter().filter(|table| is_ours(table)) {
+        for (addr, fds) in &table.unshared {
+            now.extend(fds.iter().map(|&fd| (*addr, fd, 1)));
+        }
+    }
+    let ours = |table: u32| files.tables.get(table as usize).is_some_and(is_ours);
+    let shared = files.shared.values().map(|f| (f.object, &f.at));
+    for (addr, at) in shared.chain(files.iters.values().map(|f| (f.prog, &f.at))) {
+        let mut fds: Vec<u32> = of_tables(at, &ours).map(|(_, fd)| fd).collect();
+        unique(&mut fds);
+        now.extend(fds.iter().map(|&fd| (addr, fd, fds.len())));
+    }
+    handles.retain(|handle| {
+        let (addr, fds) = (handle.addr, &handle.fds);
+        let stands = |&fd: &u32| addr.is_some_and(|addr| now.contains(&(addr, fd, fds.len())));
+        fds.iter().all(stands)
+    });
 }
 
 fn of_tables<'a>(
@@ -106,6 +136,7 @@ fn only_mapped(
         .filter_map(|(_, mapped)| {
             Some(Handle {
                 object: *ids.get(&mapped.map)?,
+                addr: Some(mapped.map),
                 fds: Vec::new(),
                 others: mapped.pids.iter().copied().filter(|&p| p != pid).collect(),
                 iterator: false,

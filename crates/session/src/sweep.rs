@@ -13,7 +13,7 @@ use crate::unique::unique;
 use kernel::holders::files::Files;
 use kernel::{KernelBtf, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
-use model::{CannotSee, Kind, ObjectId, PidNamespace, Snapshot};
+use model::{CannotSee, Holder, Kind, Object, ObjectId, PidNamespace, Snapshot};
 use process::Proc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::io;
@@ -70,16 +70,17 @@ impl Sweeper {
         &mut self.walks
     }
 
-    /// From now on each sweep lists the handles of this process, one by one.
+    /// From now on each sweep lists the handles of this process, one by one, and is over when the accounts of what it
+    /// holds are settled: those of others may move on.
     pub(crate) fn list_handles(&mut self, pid: u32) {
         self.handles_of = Some(pid);
     }
 
-    /// The handles of a process, as they are now: those that have descriptors.
-    pub(crate) fn handles(&mut self, pid: u32) -> Result<Vec<Handle>, Error> {
-        let objects = self.walks.objects()?;
+    /// Leaves handles of a process that stand as they stood, or are only mapped.
+    pub(crate) fn keep_same(&mut self, pid: u32, handles: &mut Vec<Handle>) -> Result<(), Error> {
         let files = self.walks.files()?;
-        Ok(handles::of(pid, &files, None, &objects))
+        handles::keep_same(handles, pid, &files);
+        Ok(())
     }
 
     /// Processor time spent so far on loading the programs of costly walks.
@@ -152,8 +153,15 @@ impl Sweeper {
                 }
                 staged.run(new, &mut self.walks, &after, &proc, &mut view);
             };
+            let concerns = |o: &Object| match self.handles_of {
+                None => true,
+                Some(pid) => o
+                    .facts
+                    .holders()
+                    .any(|h| matches!(h, Holder::Process(p) if p.pid == pid)),
+            };
             let mut others = ledger.objects().iter().filter(|o| !o.facts.own);
-            let moving = staged.is_cut() || others.any(|o| !o.settled);
+            let moving = staged.is_cut() || others.any(|o| !o.settled && concerns(o));
             let took = clock.elapsed(&self.walks);
             if passes > 1 {
                 further += took;
@@ -407,7 +415,7 @@ fn moving(readings: &[Reading]) -> FxHashSet<ObjectId> {
 /// A process and its descriptor on the object.
 fn descriptor_of(facts: &model::Facts) -> Option<(u32, u32)> {
     facts.holders().find_map(|holder| match holder {
-        model::Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
+        Holder::Process(p) => Some((p.tid.unwrap_or(p.pid), *p.fds.first()?)),
         _ => None,
     })
 }

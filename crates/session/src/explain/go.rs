@@ -192,14 +192,14 @@ impl<'p> Go<'p> {
         }
     }
 
-    /// Who owns each descriptor of these handles. `now` lists handles: once before each look at the heap, and once
-    /// after it. What is not the same in both came or went meanwhile, and is left out.
+    /// Who owns each descriptor of these handles. `keep` leaves those that are still as they were: once before each
+    /// look at the heap, and once after it. What is not came or went meanwhile, and is left out.
     ///
     /// That nobody owns a descriptor is said only if it had no owner in any of several looks.
     pub fn owners<E>(
         &mut self,
         mut handles: Vec<Handle>,
-        mut now: impl FnMut() -> Result<Vec<Handle>, E>,
+        mut keep: impl FnMut(&mut Vec<Handle>) -> Result<(), E>,
     ) -> Result<Held, E> {
         /// Looks, where descriptors have no owner.
         const LOOKS: usize = 3;
@@ -208,7 +208,7 @@ impl<'p> Go<'p> {
         }
         let mut looks: Vec<Owners> = Vec::new();
         loop {
-            owners::keep_stable(&mut handles, &now()?);
+            keep(&mut handles)?;
             let at = Instant::now();
             let look = match self.look() {
                 Ok(Some(look)) => look,
@@ -217,7 +217,7 @@ impl<'p> Go<'p> {
                     return Ok(all(handles, &Ownership::Unread(error.to_string().into())));
                 }
             };
-            owners::keep_stable(&mut handles, &now()?);
+            keep(&mut handles)?;
             let marks = |objects: &[u64]| match &self.reads {
                 Reads::Heap(heap) => heap.marks(objects).unwrap_or_default(),
                 Reads::NotGo(_) | Reads::Unread { .. } => vec![],

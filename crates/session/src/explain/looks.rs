@@ -72,8 +72,9 @@ impl Looks {
     }
 
     /// Descriptors and mappings as of the last look.
-    pub fn handles(&self) -> &[Handle] {
-        self.last.as_ref().map_or(&[], |sweep| &sweep.handles)
+    pub fn take_handles(&mut self) -> Vec<Handle> {
+        let last = self.last.as_mut();
+        last.map_or_else(Vec::new, |sweep| std::mem::take(&mut sweep.handles))
     }
 
     /// All objects of the last look.

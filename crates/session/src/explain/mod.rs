@@ -70,7 +70,7 @@ pub enum ExplainError {
     Sweep(#[from] Error),
 }
 
-/// A part of the work that is done, in this order: for whoever measures it.
+/// A part of the work that is done, in this order, [`Self::Interrupted`] and [`Self::Relisted`] by turns: for whoever measures it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Step {
     /// The kernel's walks are loaded.
@@ -81,6 +81,10 @@ pub enum Step {
     Counted,
     /// Its memory is open, and its runtime found. In more than one look, that is before [`Self::Counted`].
     Found,
+    /// The kernel is about to list the descriptors once more, before and after its memory is read.
+    Interrupted,
+    /// It has.
+    Relisted,
     /// The owners of its descriptors are known.
     Owned,
     /// Verdicts are said.
@@ -149,12 +153,17 @@ pub fn explain_in_steps(
         looks.look(&mut sweeper, true)?;
         done(Step::Counted);
     }
-    let mut handles = looks.handles().to_vec();
+    let mut handles = looks.take_handles();
     if pid == std::process::id() {
         leave_out_own(&mut handles, looks.objects());
     }
     let all = handles.len();
-    let held = go.owners(handles, || sweeper.handles(pid))?;
+    let held = go.owners(handles, |handles| {
+        done(Step::Interrupted);
+        let kept = sweeper.keep_same(pid, handles);
+        done(Step::Relisted);
+        kept
+    })?;
     let mut cannot_see = looks.cannot_see();
     let moved = all.saturating_sub(held.len());
     if moved > 0 {
@@ -228,11 +237,14 @@ struct Described {
 }
 
 fn described(objects: &[Object]) -> FxHashMap<ObjectId, Described> {
+    // Many are called the same.
+    let mut words: FxHashMap<&str, Arc<str>> = FxHashMap::default();
+    let mut word = |text| Arc::clone(words.entry(text).or_insert_with(|| Arc::from(text)));
     let all = objects.iter().filter_map(|object| {
         let facts = &object.facts;
         let described = Described {
-            name: facts.name.as_str().into(),
-            type_name: facts.type_name.as_str().into(),
+            name: word(facts.name.as_str()),
+            type_name: word(facts.type_name.as_str()),
         };
         Some((facts.object_id()?, described))
     });

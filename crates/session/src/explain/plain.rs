@@ -8,6 +8,7 @@ use crate::handles::Handle;
 use kernel::names;
 use model::{CannotSee, ExplainReport, Kind, ObjectId};
 use process::{BpfDescriptor, Proc};
+use rustc_hash::FxHashSet;
 use std::time::Duration;
 
 /// The same as [`super::explain`] where the kernel's walks may not be loaded: `error` says why not, and is the
@@ -29,11 +30,13 @@ pub fn explain(
         go.look_first();
         std::thread::sleep(options.duration);
     }
-    let again = || {
+    let keep = |handles: &mut Vec<Handle>| {
         let now = proc.bpf_descriptors(pid).unwrap_or_default();
-        Ok::<_, ExplainError>(now.iter().map(handle).collect())
+        let now: FxHashSet<_> = now.iter().map(|d| (id(d), d.fd)).collect();
+        handles.retain(|h| h.fds.iter().all(|&fd| now.contains(&(h.object, fd))));
+        Ok::<_, ExplainError>(())
     };
-    let held = go.owners(listed.iter().map(handle).collect(), again)?;
+    let held = go.owners(listed.iter().map(handle).collect(), keep)?;
     stayed(proc, &target)?;
     let mut cannot_see = vec![cannot_count(&error)];
     if options.duration > Duration::ZERO || options.recording.is_some() {
@@ -58,6 +61,7 @@ pub fn explain(
 fn handle(descriptor: &BpfDescriptor) -> Handle {
     Handle {
         object: id(descriptor),
+        addr: None,
         fds: vec![descriptor.fd],
         others: vec![],
         iterator: false,

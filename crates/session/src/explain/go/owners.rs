@@ -9,7 +9,7 @@ use explain::evidence::{
 };
 use goheap::{Call, Kind, Look, Queued, Special, TypeName};
 use libraries::Library;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
 /// The owners of all descriptors, as of one look.
@@ -195,7 +195,9 @@ impl Owners {
     /// A number below 0 is closed, or given away.
     fn add(&mut self, number: i64, owner: Owner) {
         if let Ok(fd) = u32::try_from(number) {
-            self.by_fd.entry(fd).or_default().push(owner);
+            // Nearly all have one owner: no room for more is made ahead.
+            let owners = self.by_fd.entry(fd);
+            owners.or_insert_with(|| Vec::with_capacity(1)).push(owner);
         }
     }
 
@@ -257,6 +259,9 @@ fn hides(pointer: &TypeName) -> bool {
 pub fn ownership(looks: &[Owners], fd: u32) -> Ownership {
     let last = looks.last().and_then(|last| last.by_fd.get(&fd));
     if let Some(owners) = last {
+        if let [only] = owners.as_slice() {
+            return Ownership::Owned(vec![only.clone()]);
+        }
         // A field that is only called like a descriptor is no match for one that is known to be one.
         let known: Vec<Owner> = owners.iter().filter(|o| is_known(o)).cloned().collect();
         return Ownership::Owned(if known.is_empty() {
@@ -354,10 +359,4 @@ fn mark(found: &goheap::Mark) -> Mark {
         goheap::Mark::Free => Mark::Free,
         goheap::Mark::Unread(why) => Mark::Unread(why.to_string().into()),
     }
-}
-
-/// Leaves handles that are the same in a later list; mapped ones are not in that.
-pub fn keep_stable(handles: &mut Vec<Handle>, later: &[Handle]) {
-    let same: FxHashSet<_> = later.iter().map(|h| (h.object, h.fds.as_slice())).collect();
-    handles.retain(|h| h.fds.is_empty() || same.contains(&(h.object, h.fds.as_slice())));
 }

@@ -147,3 +147,56 @@ fn only_mapped(
     found.sort_unstable();
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::holders::files::SharedFile;
+
+    fn handle(addr: u64, fds: &[u32]) -> Handle {
+        let (kind, id) = (Kind::Map, 1);
+        Handle {
+            object: ObjectId { kind, id },
+            addr: Some(Addr(addr)),
+            fds: fds.to_vec(),
+            others: vec![],
+            iterator: false,
+            thread: None,
+        }
+    }
+
+    #[test]
+    fn what_moved_is_left_out() {
+        let mut files = Files::default();
+        files.tables.push(Table {
+            pid: 7,
+            tid: None,
+            also: vec![],
+            unshared: vec![(Addr(100), vec![3, 4]), (Addr(200), vec![5])],
+        });
+        let shared = SharedFile {
+            object: Addr(300),
+            at: vec![(0, 8), (0, 9)],
+            refs: 2,
+        };
+        files.shared.insert(Addr(1000), shared);
+        let kept = [
+            handle(100, &[3]),
+            handle(200, &[5]),
+            handle(300, &[8, 9]),
+            // Only mapped.
+            handle(400, &[]),
+        ];
+        let moved = [
+            // Closed; on another object; duplicated since.
+            handle(100, &[6]),
+            handle(100, &[5]),
+            handle(300, &[8]),
+        ];
+        let mut handles = [kept.as_slice(), moved.as_slice()].concat();
+        keep_same(&mut handles, 7, &files);
+        assert_eq!(handles, kept);
+        keep_same(&mut handles, 8, &files);
+        assert_eq!(handles, kept[3..]);
+    }
+}

@@ -4,6 +4,7 @@ mod owners;
 mod place;
 mod queues;
 mod whole;
+mod words;
 
 use super::target::{GoProgram, Runs, Target};
 use super::{Held, ProfiledStack};

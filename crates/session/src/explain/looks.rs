@@ -51,7 +51,8 @@ impl Looks {
         };
         self.take(&sweep);
         self.count += 1;
-        self.last = Some(sweep);
+        // Of those before, growth is all that is kept: so they are freed while there is time.
+        self.last = last.then_some(sweep);
         Ok(())
     }
 

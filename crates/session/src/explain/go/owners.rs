@@ -1,8 +1,9 @@
 //! From a descriptor to the Go object that owns it: by types and functions that are known, never by a number that
 //! looks like it.
 
-use super::place::{Place, descriptor, integers, place};
+use super::place::{Place, descriptor, integers, is_standard, place};
 use super::whole::{complete, running_cleanup};
+use super::words::Words;
 use crate::handles::Handle;
 use explain::evidence::{
     Mark, Owner, Ownership, QueueKind, Reading, RegisteredRelease, State, Why,
@@ -15,6 +16,7 @@ use std::sync::Arc;
 /// The owners of all descriptors, as of one look.
 pub struct Owners {
     by_fd: FxHashMap<u32, Vec<Owner>>,
+    words: Words,
     /// Numbers that stand in what is not known to own a descriptor, and may: what that is.
     perhaps: FxHashMap<u32, Why>,
     /// Something of a type that is not known may own a descriptor by what it points to.
@@ -34,6 +36,7 @@ impl Owners {
     ) -> Self {
         let mut found = Self {
             by_fd: FxHashMap::default(),
+            words: Words::default(),
             perhaps: FxHashMap::default(),
             hides: None,
             runs: running_cleanup(look),
@@ -74,7 +77,7 @@ impl Owners {
             address: Some(special.object),
             mark: mark(&special.mark),
             tiny: special.tiny,
-            ..owner(
+            ..self.owner(
                 kind,
                 function,
                 pointer.map(|p| &**p),
@@ -107,7 +110,7 @@ impl Owners {
                 }
                 let owner = Owner {
                     address: Some(*object),
-                    ..owner(QueueKind::Finalizer, function, Some(pointer), state, number)
+                    ..self.owner(QueueKind::Finalizer, function, Some(pointer), state, number)
                 };
                 self.replace(number, owner, |other| other.address == Some(*object));
             }
@@ -117,7 +120,7 @@ impl Owners {
                 };
                 let owner = Owner {
                     mark: Mark::Gone,
-                    ..owner(QueueKind::Cleanup, function, None, state, number)
+                    ..self.owner(QueueKind::Cleanup, function, None, state, number)
                 };
                 let of = |owner: &Owner| owner.release.as_ref().and_then(|r| r.function.clone());
                 let function = of(&owner);
@@ -190,6 +193,37 @@ impl Owners {
             self.complete = Err(format!("the argument of {function} could not be read").into());
         }
         argument.map(u64::cast_signed)
+    }
+
+    fn owner(
+        &mut self,
+        kind: QueueKind,
+        function: &Arc<str>,
+        pointer: Option<&TypeName>,
+        state: State,
+        number: i64,
+    ) -> Owner {
+        // A cleanup tells no type; its function tells whose it is.
+        let (type_name, package) = match pointer {
+            Some(pointer) => (Some(pointer.name.as_str()), pointer.package.as_deref()),
+            None => libraries::cleanup(function).map_or((None, None), |known| {
+                (Some(known.type_name), Some(known.package))
+            }),
+        };
+        let words = &mut self.words;
+        Owner {
+            type_name: type_name.map(|word| words.type_name.share(word)),
+            package: package.map(|word| words.package.share(word)),
+            address: None,
+            number: Some(number),
+            release: Some(RegisteredRelease {
+                kind,
+                function: Some(function.clone()).filter(|function| !function.is_empty()),
+                state,
+            }),
+            mark: Mark::Survived,
+            tiny: false,
+        }
     }
 
     /// A number below 0 is closed, or given away.
@@ -288,52 +322,6 @@ fn is_known(owner: &Owner) -> bool {
     let by_type = owner.type_name.as_deref().zip(owner.package.as_deref());
     function.is_some_and(|function| libraries::cleanup(function).is_some())
         || by_type.is_some_and(|(name, package)| libraries::owner(name, package, None).is_some())
-}
-
-/// Go's own packages. Nothing of theirs owns a BPF descriptor but what is known.
-fn is_standard(path: &str) -> bool {
-    const FIRST: [&str; 22] = [
-        "bufio", "bytes", "compress", "context", "crypto", "database", "encoding", "internal",
-        "io", "iter", "log", "net", "os", "plugin", "reflect", "runtime", "sync", "syscall",
-        "testing", "time", "unique", "weak",
-    ];
-    // Of a function, its name follows the package.
-    let first = path.split(['/', '.', '[']).next().unwrap_or_default();
-    let is_host = path
-        .split('/')
-        .next()
-        .is_some_and(|part| part.len() > first.len())
-        && path.contains('/');
-    FIRST.contains(&first) && !is_host
-}
-
-fn owner(
-    kind: QueueKind,
-    function: &Arc<str>,
-    pointer: Option<&TypeName>,
-    state: State,
-    number: i64,
-) -> Owner {
-    // A cleanup tells no type; its function tells whose it is.
-    let known = match pointer {
-        Some(_) => None,
-        None => libraries::cleanup(function),
-    };
-    let name = pointer.map(|p| Arc::from(p.name.as_str()));
-    let package = pointer.and_then(|p| p.package.as_deref()).map(Arc::from);
-    Owner {
-        type_name: name.or_else(|| known.map(|known| known.type_name.into())),
-        package: package.or_else(|| known.map(|known| known.package.into())),
-        address: None,
-        number: Some(number),
-        release: Some(RegisteredRelease {
-            kind,
-            function: Some(function.clone()).filter(|function| !function.is_empty()),
-            state,
-        }),
-        mark: Mark::Survived,
-        tiny: false,
-    }
 }
 
 fn is_queued_finalizer(owner: &Owner) -> bool {

@@ -69,3 +69,20 @@ fn version<'l>(package: &str, libraries: &'l [Library]) -> Option<&'l str> {
     };
     libraries.iter().find(of)?.version.as_deref()
 }
+
+/// Go's own packages. Nothing of theirs owns a BPF descriptor but what is known.
+pub fn is_standard(path: &str) -> bool {
+    const FIRST: [&str; 22] = [
+        "bufio", "bytes", "compress", "context", "crypto", "database", "encoding", "internal",
+        "io", "iter", "log", "net", "os", "plugin", "reflect", "runtime", "sync", "syscall",
+        "testing", "time", "unique", "weak",
+    ];
+    // Of a function, its name follows the package.
+    let first = path.split(['/', '.', '[']).next().unwrap_or_default();
+    let is_host = path
+        .split('/')
+        .next()
+        .is_some_and(|part| part.len() > first.len())
+        && path.contains('/');
+    FIRST.contains(&first) && !is_host
+}

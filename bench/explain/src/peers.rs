@@ -188,7 +188,15 @@ fn delve(target: &mut Target, folder: &Path) -> Result<Vec<PeerRun>> {
         .env("HOME", folder)
         .env("XDG_CONFIG_HOME", folder);
     let (gap, ran) = target.gap(|| run(&mut command))?;
-    let said = |out: &str| out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = |out: &str| {
+        // Without its greeting and its question.
+        let is_answer = |line: &&str| !line.starts_with("Type ") && !line.starts_with("Would you ");
+        let words = out
+            .lines()
+            .filter(is_answer)
+            .flat_map(str::split_whitespace);
+        words.collect::<Vec<_>>().join(" ")
+    };
     Ok(vec![ran?.into_run(
         Peer::Delve,
         target,

@@ -77,6 +77,11 @@ impl Steps {
     pub fn memory_ns(self) -> u64 {
         self.found_ns + self.owned_ns + self.judged_ns
     }
+
+    /// The same, with them.
+    pub fn with_lists_ns(self) -> u64 {
+        self.memory_ns() + self.listed_ns
+    }
 }
 
 /// One run of another program.

@@ -86,6 +86,11 @@ fn goals(out: &mut String, results: &Results) -> std::fmt::Result {
         let memory = of_steps(Of::Median, scene, Steps::memory_ns);
         row("from opening its memory to verdicts", 5.0, memory)?;
         row(
+            "the same, with the kernel's two lists of descriptors meanwhile",
+            5.0,
+            of_steps(Of::Median, scene, Steps::with_lists_ns),
+        )?;
+        row(
             "the whole command, `--for 0`",
             100.0,
             of_costs(Of::Median, &scene.one_look, wall),
@@ -225,7 +230,7 @@ fn peers(out: &mut String, results: &Results) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "\n## Others, on the same processes\n\nOne run each, on those with the newest library. *Stood still*: the largest gap of the thread that never sleeps. None of them knows descriptors, finalizers that are queued, or what the last collection said; all need debugging information, which these programs have.\n"
+        "\n## Others, on the same processes\n\nOne run each, on those with the newest library. *Stood still*: the largest gap of the thread that never sleeps. None of them leads from a descriptor to what owns it, or tells what the last collection said of that; all need debugging information, which these programs have.\n"
     )?;
     writeln!(
         out,

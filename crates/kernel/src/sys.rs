@@ -139,11 +139,33 @@ pub(crate) fn btf_info(fd: BorrowedFd<'_>) -> io::Result<BtfInfo> {
     })
 }
 
+/// `BPF_MAP_GET_NEXT_ID` (4.13, needs `CAP_SYS_ADMIN`); `None` at the end.
+pub(crate) fn map_next_id(after: u32) -> io::Result<Option<u32>> {
+    // SAFETY: the number lives until the call returns.
+    next_id(|next| unsafe { bpf::bpf_map_get_next_id(after, next) })
+}
+
+/// `BPF_PROG_GET_NEXT_ID` (4.13, needs `CAP_SYS_ADMIN`); `None` at the end.
+pub(crate) fn prog_next_id(after: u32) -> io::Result<Option<u32>> {
+    // SAFETY: as above.
+    next_id(|next| unsafe { bpf::bpf_prog_get_next_id(after, next) })
+}
+
 /// `BPF_BTF_GET_NEXT_ID` (4.20, needs `CAP_SYS_ADMIN`); `None` at the end.
 pub(crate) fn btf_next_id(after: u32) -> io::Result<Option<u32>> {
+    // SAFETY: as above.
+    next_id(|next| unsafe { bpf::bpf_btf_get_next_id(after, next) })
+}
+
+/// `BPF_LINK_GET_NEXT_ID` (5.8, needs `CAP_SYS_ADMIN`); `None` at the end.
+pub(crate) fn link_next_id(after: u32) -> io::Result<Option<u32>> {
+    // SAFETY: as above.
+    next_id(|next| unsafe { bpf::bpf_link_get_next_id(after, next) })
+}
+
+fn next_id(get: impl FnOnce(*mut u32) -> i32) -> io::Result<Option<u32>> {
     let mut next = 0;
-    // SAFETY: `next` lives until the call returns.
-    match done(unsafe { bpf::bpf_btf_get_next_id(after, &raw mut next) }) {
+    match done(get(&raw mut next)) {
         Ok(()) => Ok(Some(next)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
@@ -154,17 +176,6 @@ pub(crate) fn btf_next_id(after: u32) -> io::Result<Option<u32>> {
 pub(crate) fn btf_by_id(id: u32) -> io::Result<OwnedFd> {
     // SAFETY: no pointers.
     owned(unsafe { bpf::bpf_btf_get_fd_by_id(id) })
-}
-
-/// `BPF_LINK_GET_NEXT_ID` (5.8, needs `CAP_SYS_ADMIN`); `None` at the end.
-pub(crate) fn link_next_id(after: u32) -> io::Result<Option<u32>> {
-    let mut next = 0;
-    // SAFETY: `next` lives until the call returns.
-    match done(unsafe { bpf::bpf_link_get_next_id(after, &raw mut next) }) {
-        Ok(()) => Ok(Some(next)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
 }
 
 /// `BPF_LINK_GET_FD_BY_ID` (5.8, needs `CAP_SYS_ADMIN`).

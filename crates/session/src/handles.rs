@@ -90,10 +90,11 @@ pub fn of(pid: u32, files: &Files, mappings: Option<&Mappings>, objects: &Object
     found
 }
 
-/// Leaves those whose descriptors are on an object at the same place, and have not become more or fewer. Ids are not
-/// asked for again: what is there by now may be another object only if it was made there, and got the very same number,
-/// since.
-pub fn keep_same(handles: &mut Vec<Handle>, pid: u32, files: &Files) {
+/// Leaves those whose descriptors are on the same object as they were, and have not become more or fewer. `objects`: those
+/// that there are now, unless it is known that none has been made since: then an address says the same as an id.
+pub fn keep_same(handles: &mut Vec<Handle>, pid: u32, files: &Files, objects: Option<&Objects>) {
+    let ids = objects.map(details::ids);
+    let btfs: FxHashMap<Addr, u32> = files.btfs.iter().map(|btf| (btf.addr, btf.id)).collect();
     let is_ours = |table: &Table| table.pid == pid || table.also.contains(&pid);
     let mut now: FxHashSet<(Addr, u32, usize)> = FxHashSet::default();
     now.reserve(handles.len());
@@ -110,9 +111,16 @@ pub fn keep_same(handles: &mut Vec<Handle>, pid: u32, files: &Files) {
         now.extend(fds.iter().map(|&fd| (addr, fd, fds.len())));
     }
     handles.retain(|handle| {
-        let (addr, fds) = (handle.addr, &handle.fds);
-        let stands = |&fd: &u32| addr.is_some_and(|addr| now.contains(&(addr, fd, fds.len())));
-        fds.iter().all(stands)
+        let Some(addr) = handle.addr else {
+            return handle.fds.is_empty();
+        };
+        let is_it = match (handle.object.kind, &ids) {
+            (Kind::Btf, _) => btfs.get(&addr) == Some(&handle.object.id),
+            (_, Some(ids)) => ids.get(&addr) == Some(&handle.object),
+            (_, None) => true,
+        };
+        let stands = |&fd: &u32| is_it && now.contains(&(addr, fd, handle.fds.len()));
+        handle.fds.iter().all(stands)
     });
 }
 
@@ -194,9 +202,13 @@ mod tests {
             handle(300, &[8]),
         ];
         let mut handles = [kept.as_slice(), moved.as_slice()].concat();
-        keep_same(&mut handles, 7, &files);
+        keep_same(&mut handles, 7, &files, None);
         assert_eq!(handles, kept);
-        keep_same(&mut handles, 8, &files);
+        // Where they were, others may be by now.
+        let mut moved = handles.clone();
+        keep_same(&mut moved, 7, &files, Some(&Objects::default()));
+        assert_eq!(moved, kept[3..]);
+        keep_same(&mut handles, 8, &files, None);
         assert_eq!(handles, kept[3..]);
     }
 }

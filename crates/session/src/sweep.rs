@@ -11,7 +11,7 @@ use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
 use crate::staged::Staged;
 use crate::unique::unique;
 use kernel::holders::files::Files;
-use kernel::{KernelBtf, Objects, Walk, Walks};
+use kernel::{KernelBtf, Newest, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
 use model::{CannotSee, Holder, Kind, Object, ObjectId, PidNamespace, Snapshot};
 use process::Proc;
@@ -28,6 +28,8 @@ pub struct Sweeper {
     boot_id: Option<String>,
     /// Processes that the sweep before has described.
     remembered: Remembered,
+    /// What the last sweep found at its end.
+    newest: Option<Newest>,
 }
 
 /// The result of a sweep.
@@ -55,6 +57,7 @@ impl Sweeper {
         Ok(Self {
             walks: Walks::load()?,
             handles_of: None,
+            newest: None,
             boot_id: proc.boot_id().ok(),
             proc,
             remembered: Remembered::default(),
@@ -79,7 +82,13 @@ impl Sweeper {
     /// Leaves handles of a process that stand as they stood, or are only mapped.
     pub(crate) fn keep_same(&mut self, pid: u32, handles: &mut Vec<Handle>) -> Result<(), Error> {
         let files = self.walks.files()?;
-        handles::keep_same(handles, pid, &files);
+        let is_still = |newest: Newest| newest.is_still().unwrap_or(false);
+        let objects = if self.newest.is_some_and(is_still) {
+            None
+        } else {
+            Some(self.walks.objects()?)
+        };
+        handles::keep_same(handles, pid, &files, objects.as_ref());
         Ok(())
     }
 
@@ -185,6 +194,7 @@ impl Sweeper {
             previous = Some(ledger);
         };
 
+        self.newest = Some(after.newest());
         people.cannot_see(&mut cannot_see);
         self.remembered = people.remember();
         unique(&mut cannot_see);

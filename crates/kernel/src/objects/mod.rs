@@ -4,6 +4,9 @@
 mod links_by_id;
 mod memory;
 pub mod names;
+mod newest;
+
+pub use newest::Newest;
 
 use crate::cgroup_paths::CgroupPaths;
 use crate::error::Error;

@@ -1,5 +1,6 @@
 //! A process's heap: found once, looked at as often as wanted.
 
+use crate::counter::Counter;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::find::{Candidates, Variables, checks, names};
@@ -125,6 +126,11 @@ impl<'a> Heap<'a> {
     /// Where the runtime's variables are.
     pub fn variables(&self) -> Variables {
         self.at
+    }
+
+    /// Where the count of collections stands, for those who want no more than that.
+    pub fn counter(&self) -> Counter {
+        Counter::new(self.at.heap, &self.fields)
     }
 
     /// What the runtime calls a reason to wait, without its `waitReason`: `ChanReceive`.

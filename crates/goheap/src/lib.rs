@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod counter;
 mod error;
 mod fields;
 mod find;
@@ -24,6 +25,7 @@ mod reader;
 mod spans;
 mod specials;
 
+pub use counter::Counter;
 pub use error::Error;
 pub use find::Variables;
 pub use heap::{Heap, Program};

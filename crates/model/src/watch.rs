@@ -189,6 +189,10 @@ pub struct LeakEvent {
     pub lower_bound: bool,
     /// Growth since `first_seen`.
     pub per_second: f64,
+    /// Whole garbage collections that gave nothing of it back since it was suspected. `None`: it does not grow, its process is
+    /// no Go program, or the memory of that may not be read.
+    #[serde(default)]
+    pub collections: Option<u32>,
     /// Kernel memory of the objects, as far as known.
     pub memory_bytes: u64,
     /// Path of the memory cgroup that is charged for the newest of them.
@@ -212,6 +216,18 @@ pub struct SweepSample {
     /// Limits ahead of the series that were told of with this sweep, by the id of the event.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ahead: Vec<Ahead>,
+    /// Of series that grow, how often the garbage collector of their process has run, where that can be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub collections: Vec<Collections>,
+}
+
+/// How often the garbage collector of a series' process has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collections {
+    /// The number of the series.
+    pub series: u32,
+    /// Collections completed since the process began. Read after what it holds.
+    pub completed: u64,
 }
 
 /// Limits ahead of a series.

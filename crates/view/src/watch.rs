@@ -146,6 +146,10 @@ fn told(leak: &LeakEvent) -> String {
     match leak.state {
         Trend::Growing => {
             let _ = write!(text, ", +{}", rate(leak.per_second));
+            if let Some(collections) = leak.collections.filter(|&n| n > 0) {
+                let collections = units::counted(collections.into(), "collection", "collections");
+                let _ = write!(text, ", through {collections}");
+            }
         }
         Trend::LateRelease => text
             .push_str(": it grows and falls again; something releases late what should be closed"),

@@ -1,7 +1,7 @@
 //! `lastref explain`: its report, exit codes and messages, of processes that are not Go.
 
 mod contract;
-mod go;
+pub(crate) mod go;
 mod moving;
 mod places;
 

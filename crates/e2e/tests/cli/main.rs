@@ -17,6 +17,7 @@ mod privileges;
 mod traces;
 mod watch;
 mod watch_after;
+mod watch_collections;
 mod watch_moves;
 mod watch_who;
 

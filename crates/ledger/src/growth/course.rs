@@ -14,10 +14,15 @@
 //! 40,320). Blocks have ten lengths, each twice the one before: what grows once a minute is found in
 //! blocks of minutes. The teeth of a saw are blocks too, each from its floor to its peak.
 //!
+//! **Collections**, of a Go process whose count of them can be read. Six rising blocks and two whole collections that
+//! gave nothing back are a leak: a collector that covers for a missing `Close` would have.
+//!
 //! A suspicion ends when half of what was gained is lost: something releases late. After that, records
 //! count only beyond twice that height, and blocks only if they are longer than that tooth. It ends too
-//! when there was no record for three times as long as the longest pause that growth ever made.
+//! when there was no record for three times as long as the longest pause that growth ever made. What falls as a collection
+//! ends has been released late, also if nothing is left.
 
+use super::collections::Collections;
 use model::{Leak, Trend};
 
 /// Records without a fall that make a suspicion.
@@ -26,6 +31,8 @@ const RECORDS: u32 = 4;
 const SUSPICIOUS: u32 = 6;
 /// And a leak.
 const CERTAIN: u32 = 8;
+/// Whole collections that stand for the rest of the window.
+const COLLECTIONS: u32 = 2;
 /// Lengths of blocks.
 const LENGTHS: usize = 10;
 /// The shortest is this part of the window.
@@ -41,7 +48,7 @@ const TOOTH: u64 = 4;
 
 /// Blocks that follow each other, as far as each is above the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-struct Rising {
+pub(super) struct Rising {
     last: Option<(u64, u64)>,
     blocks: u32,
     /// When and how low the first of them began.
@@ -49,7 +56,7 @@ struct Rising {
 }
 
 impl Rising {
-    fn push(&mut self, began: f64, (lowest, highest): (u64, u64)) {
+    pub(super) fn push(&mut self, began: f64, (lowest, highest): (u64, u64)) {
         let above = self
             .last
             .is_some_and(|last| lowest > last.0 && highest > last.1);
@@ -62,8 +69,13 @@ impl Rising {
         self.last = Some((lowest, highest));
     }
 
+    /// So many follow each other.
+    pub(super) fn blocks(&self) -> u32 {
+        self.blocks
+    }
+
     /// There are as many, and the block that has begun since is not below the last.
-    fn goes_on(&self, wanted: u32, lowest: u64) -> bool {
+    pub(super) fn goes_on(&self, wanted: u32, lowest: u64) -> bool {
         self.blocks >= wanted && self.last.is_some_and(|last| lowest > last.0)
     }
 }
@@ -137,6 +149,8 @@ pub(crate) struct Course {
     /// Shorter blocks lie within a tooth of something that releases late.
     shortest: f64,
     growing: Option<Growing>,
+    /// While it grows.
+    collections: Collections,
     said: Option<(Trend, Leak)>,
 }
 
@@ -155,12 +169,20 @@ impl Course {
             pause: 0.0,
             shortest: 0.0,
             growing: None,
+            collections: Collections::default(),
             said: None,
         }
     }
 
-    /// The next look found this. Gives what is to be said now, if anything is.
-    pub fn observe(&mut self, t: f64, value: u64, window: f64) -> Option<(Trend, Leak)> {
+    /// The next look found this, and so many completed collections of its holder, if they were read. Gives what is to
+    /// be said now, if anything is.
+    pub fn observe(
+        &mut self,
+        t: f64,
+        value: u64,
+        completed: Option<u64>,
+        window: f64,
+    ) -> Option<(Trend, Leak)> {
         let mut length = window / SHORTEST;
         for blocks in &mut self.blocks {
             blocks.advance(t, length, self.value, value);
@@ -172,6 +194,12 @@ impl Course {
             self.fall(t, value);
         }
         (self.t, self.value) = (t, value);
+        if self.growing.is_some() {
+            self.collections
+                .observe(t, value, completed, window / SHORTEST);
+        } else {
+            self.collections = Collections::default();
+        }
         let said = self.judge(window);
         if said.is_some() {
             self.said = said;
@@ -231,6 +259,8 @@ impl Course {
             .rising(window, CERTAIN, LONG)
             .or(teeth(CERTAIN).filter(|_| through));
         let rising = self.rising(window, SUSPICIOUS, 0).or(teeth(SUSPICIOUS));
+        let collected = self.collections.through() >= Some(COLLECTIONS);
+        let certain = certain.or(rising.filter(|_| collected));
         let Some(mut growing) = self.growing else {
             let base = match rising {
                 Some(rising) => rising.since,
@@ -255,7 +285,7 @@ impl Course {
                 .mark
                 .max(growing.base.1.saturating_add(gained.saturating_mul(2)));
             self.shortest = self.shortest.max(t - growing.base.0);
-            let trend = if value == 0 {
+            let trend = if value == 0 && !self.collections.just_ended() {
                 Trend::Over
             } else {
                 Trend::LateRelease
@@ -285,6 +315,11 @@ impl Course {
     /// What was said last.
     pub fn said(&self) -> Option<(Trend, Leak)> {
         self.said
+    }
+
+    /// Whole collections that the growth has gone through; `None` if they are not counted.
+    pub fn collections(&self) -> Option<u32> {
+        self.growing.and_then(|_| self.collections.through())
     }
 
     /// When the growth began; now, if there is none.

@@ -7,13 +7,19 @@ const WINDOW: f64 = 160.0;
 
 /// One look a second; what was said, each time it was something else.
 fn course(values: impl IntoIterator<Item = u64>) -> Vec<(usize, Trend, Leak)> {
-    let mut values = values.into_iter();
-    let mut course = Course::new(0.0, values.next().expect("a first value"));
+    collected(values.into_iter().map(|value| (value, None)))
+}
+
+/// The same of a process of which it is read how many collections it has completed.
+fn collected(looks: impl IntoIterator<Item = (u64, Option<u64>)>) -> Vec<(usize, Trend, Leak)> {
+    let mut looks = looks.into_iter();
+    let (first, _) = looks.next().expect("a first value");
+    let mut course = Course::new(0.0, first);
     let mut said = Vec::new();
     let mut last = None;
-    for (at, value) in values.enumerate() {
+    for (at, (value, completed)) in looks.enumerate() {
         let at = at + 1;
-        let now = course.observe(at as f64, value, WINDOW);
+        let now = course.observe(at as f64, value, completed, WINDOW);
         if now != last {
             last = now;
             said.extend(now.map(|(trend, leak)| (at, trend, leak)));
@@ -188,7 +194,7 @@ fn looks_may_come_at_any_time() {
     let (mut t, mut said) = (0.0, None);
     while t < 600.0 {
         t += 0.1 + dice.roll(50) as f64 / 10.0;
-        said = course.observe(t, t as u64, WINDOW);
+        said = course.observe(t, t as u64, None, WINDOW);
     }
     assert_eq!(said, Some((Trend::Growing, Leak::Yes)));
     assert!(
@@ -198,7 +204,7 @@ fn looks_may_come_at_any_time() {
     );
     // A night without a look is no growth of its own.
     assert_eq!(
-        course.observe(1e6, t as u64, WINDOW).map(|s| s.0),
+        course.observe(1e6, t as u64, None, WINDOW).map(|s| s.0),
         Some(Trend::Plateau)
     );
 }
@@ -214,7 +220,7 @@ fn numbers_that_nobody_has_do_no_harm() {
     }
     let mut course = Course::new(0.0, 5);
     for t in [1e300, f64::MAX, f64::MAX] {
-        course.observe(t, 6, WINDOW);
+        course.observe(t, 6, None, WINDOW);
     }
 }
 
@@ -222,10 +228,12 @@ fn numbers_that_nobody_has_do_no_harm() {
 #[test]
 fn chance_is_hardly_ever_called_a_leak() {
     let mut dice = Dice::new();
-    let count = |walks: &mut dyn FnMut() -> Vec<u64>| {
+    let count = |walks: &mut dyn FnMut() -> Vec<u64>, collections: Option<u64>| {
         let (mut suspected, mut certain) = (0, 0);
         for _ in 0..200 {
-            let said = course(walks());
+            let completed = |at: u64| collections.map(|each| at / each);
+            let looks = walks().into_iter().zip(0..);
+            let said = collected(looks.map(|(value, at)| (value, completed(at))));
             suspected += u32::from(said.iter().any(|s| s.2 == Leak::Suspected));
             certain += u32::from(said.iter().any(|s| s.2 == Leak::Yes));
         }
@@ -248,9 +256,14 @@ fn chance_is_hardly_ever_called_a_leak() {
             })
             .collect()
     };
-    let (suspected, certain) = count(&mut around);
-    println!("births and deaths: {suspected} suspected and {certain} certain of 200");
-    assert!(certain <= 1 && suspected <= 80, "{suspected} {certain}");
+    // Without collections, and with one each second, and each twenty.
+    for collections in [None, Some(1), Some(20)] {
+        let (suspected, certain) = count(&mut around, collections);
+        println!(
+            "births and deaths: {suspected} suspected and {certain} certain of 200, {collections:?}"
+        );
+        assert!(certain <= 1 && suspected <= 80, "{suspected} {certain}");
+    }
     // A walk without an aim adds up, and is the harder case.
     let mut dice = Dice(7);
     let mut walk = || {
@@ -262,9 +275,14 @@ fn chance_is_hardly_ever_called_a_leak() {
             })
             .collect()
     };
-    let (suspected, certain) = count(&mut walk);
-    println!("walks: {suspected} suspected and {certain} certain of 200");
-    assert!(certain <= 40, "{suspected} {certain}");
+    for collections in [None, Some(1), Some(20)] {
+        let (suspected, certain) = count(&mut walk, collections);
+        println!("walks: {suspected} suspected and {certain} certain of 200, {collections:?}");
+        assert!(
+            certain <= if collections.is_some() { 80 } else { 40 },
+            "{suspected} {certain}"
+        );
+    }
 }
 
 /// Of a recording that somebody made to harm.
@@ -276,9 +294,58 @@ fn time_and_window_may_be_anything() {
             for begun in [0.0, 1e17, f64::MAX] {
                 let mut course = Course::new(begun, 0);
                 for at in 1..50_u32 {
-                    course.observe(begun + step * f64::from(at), at.into(), window);
+                    course.observe(begun + step * f64::from(at), at.into(), None, window);
                 }
             }
         }
     }
+}
+
+#[test]
+fn two_collections_of_growth_end_the_window_earlier() {
+    // A collection each twenty seconds, which releases nothing.
+    let said = collected((0..400).map(|t| (t, Some(t / 20))));
+    assert_eq!(words(&said), ["suspected", "yes"]);
+    // Six rising blocks are sixty seconds of this window.
+    assert!((60..=80).contains(&said[1].0), "{said:?}");
+    // One a minute: three ends, so that two whole ones lie between.
+    let said = collected((0..400).map(|t| (t, Some((t + 30) / 60))));
+    assert!((150..=155).contains(&said[1].0), "{said:?}");
+    // None, or a count that cannot be read: the window alone.
+    for completed in [Some(7), None] {
+        let said = collected((0..400).map(|t| (t, completed)));
+        assert!((160..=180).contains(&said[1].0), "{completed:?} {said:?}");
+    }
+}
+
+#[test]
+fn collections_make_no_leak_of_what_has_an_end() {
+    // A start-up of half a minute, with a collection each second.
+    let said = collected((0..300).map(|t: u64| (t.min(30), Some(t))));
+    assert_eq!(words(&said), ["suspected", "plateau"]);
+    // Two whole collections, but each gives back what came since the one before.
+    for period in [5, 20, 50] {
+        let said = collected((0..1200).map(|t| (10 + t % period, Some(t / period))));
+        assert!(!words(&said).contains(&"yes"), "{period} {said:?}");
+    }
+    // It gives back one of two, and what it does not rises.
+    let said = collected((0..600).map(|t| (t / 20 * 10 + t % 20, Some(t / 20))));
+    assert!(words(&said).contains(&"yes"), "{said:?}");
+}
+
+#[test]
+fn what_falls_at_a_collection_is_released_late() {
+    // All of it goes.
+    let at = |t: u64| if t < 50 { t } else { 0 };
+    let said = |completed: &dyn Fn(u64) -> Option<u64>| {
+        let said = collected((0..100).map(|t| (at(t), completed(t))));
+        words(&said)
+    };
+    assert_eq!(said(&|t| Some(t / 50)), ["suspected", "late-release"]);
+    assert_eq!(said(&|t| Some(t / 51)), ["suspected", "over"]);
+    assert_eq!(said(&|_| None), ["suspected", "over"]);
+    // The process has ended: nothing was collected.
+    assert_eq!(said(&|t| (t < 50).then_some(t / 50)), ["suspected", "over"]);
+    // A collection each second: it says nothing that one was near.
+    assert_eq!(said(&Some), ["suspected", "over"]);
 }

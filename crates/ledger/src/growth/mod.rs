@@ -7,6 +7,7 @@
 //!
 //! Between the two lies all that a recording has: replayed, it tells the same.
 
+mod collections;
 mod course;
 #[cfg(test)]
 mod course_tests;
@@ -15,7 +16,7 @@ mod series;
 pub use series::{Samples, Wanted};
 
 use course::Course;
-use model::{Created, Holder, Leak, LeakEvent, Scope, SeriesSample, SweepSample, Trend};
+use model::{By, Created, Holder, Leak, LeakEvent, Scope, SeriesSample, SweepSample, Trend};
 use rustc_hash::FxHashMap;
 
 /// One series.
@@ -30,6 +31,16 @@ struct Series {
     said: Option<(Trend, Leak)>,
     /// When it had something last.
     seen: f64,
+}
+
+/// What a sweep says of a series.
+struct Found<'a> {
+    /// What came or went.
+    new: Option<&'a SeriesSample>,
+    /// It has nothing any more.
+    gone: bool,
+    /// Collections that its holder has completed.
+    completed: Option<u64>,
 }
 
 /// All series of a watch.
@@ -66,9 +77,18 @@ impl Growth {
         let mut news: FxHashMap<u32, &SeriesSample> =
             sample.series.iter().map(|new| (new.series, new)).collect();
         let mut changed = Vec::new();
+        let completed: FxHashMap<u32, u64> = sample
+            .collections
+            .iter()
+            .map(|of| (of.series, of.completed))
+            .collect();
         for (&number, series) in &mut self.series {
-            let gone = sample.gone.binary_search(&number).is_ok();
-            if series.look(sample.t, news.remove(&number), gone, self.window) {
+            let found = Found {
+                new: news.remove(&number),
+                gone: sample.gone.binary_search(&number).is_ok(),
+                completed: completed.get(&number).copied(),
+            };
+            if series.look(sample.t, &found, self.window) {
                 changed.push(number);
             }
         }
@@ -84,7 +104,12 @@ impl Growth {
                 said: None,
                 seen: sample.t,
             };
-            if !first && series.look(sample.t, Some(new), false, self.window) {
+            let found = Found {
+                new: Some(new),
+                gone: false,
+                completed: None,
+            };
+            if !first && series.look(sample.t, &found, self.window) {
                 changed.push(number);
             }
             self.series.insert(number, series);
@@ -129,7 +154,19 @@ impl Growth {
         self.series.values().map(|series| &series.last)
     }
 
-    /// The same, each with how it stands, if it was told of.
+    /// Descriptors of one process that grow, the lowest number first: what its collector does tells more of them.
+    pub fn growing(&self) -> Vec<&SeriesSample> {
+        let grows = |series: &&Series| {
+            (series.last.scope, series.last.by) == (Scope::Process, By::Fd)
+                && matches!(series.course.said(), Some((Trend::Growing, _)))
+        };
+        let all = self.series.values().filter(grows);
+        let mut all: Vec<&SeriesSample> = all.map(|series| &series.last).collect();
+        all.sort_unstable_by_key(|series| series.series);
+        all
+    }
+
+    /// All series, each with how it stands, if it was told of.
     pub fn stands(&self, t: f64) -> impl Iterator<Item = (&SeriesSample, Option<LeakEvent>)> {
         let all = self.series.values();
         all.map(move |series| {
@@ -184,13 +221,13 @@ fn is_of(one: &SeriesSample, all: &SeriesSample) -> bool {
 
 impl Series {
     /// True if something is to be told.
-    fn look(&mut self, t: f64, new: Option<&SeriesSample>, gone: bool, window: f64) -> bool {
-        if let Some(new) = new {
+    fn look(&mut self, t: f64, found: &Found<'_>, window: f64) -> bool {
+        if let Some(new) = found.new {
             self.acquired = self.acquired.saturating_add(new.came);
             self.released = self.released.saturating_add(new.went);
             self.last = new.clone();
         }
-        if gone {
+        if found.gone {
             // The last words are about what was held last.
             self.released = self.released.saturating_add(self.last.value());
             self.last.handles = 0;
@@ -200,7 +237,7 @@ impl Series {
         if value > 0 {
             self.seen = t;
         }
-        self.course.observe(t, value, window) != self.said
+        self.course.observe(t, value, found.completed, window) != self.said
     }
 
     fn event(&self, number: u32, t: f64) -> Option<LeakEvent> {
@@ -227,6 +264,7 @@ impl Series {
                 Trend::Growing => self.course.per_second(),
                 Trend::LateRelease | Trend::Plateau | Trend::Over => 0.0,
             },
+            collections: self.course.collections(),
             memory_bytes: last.memory_bytes,
             charged_to: last.charged_to.clone(),
             exhausts: vec![],

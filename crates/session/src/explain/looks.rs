@@ -3,6 +3,7 @@
 use super::target::Target;
 use crate::handles::Handle;
 use crate::watch::ahead;
+use crate::watch::collectors::Collectors;
 use crate::{Error, Sweep, Sweeper};
 use explain::evidence::{Growth as Grown, GrowthSource};
 use ledger::{Growth, Samples};
@@ -10,6 +11,7 @@ use model::{
     By, CannotSee, Exhaustion, Holder, Leak, LeakEvent, Object, Scope, SeriesSample, SweepSample,
     fold_digits,
 };
+use process::Proc;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +24,7 @@ pub struct Looks {
     begun: Instant,
     samples: Samples,
     course: Course,
+    collectors: Collectors,
     count: u32,
     last: Option<Sweep>,
 }
@@ -37,6 +40,7 @@ impl Looks {
             begun: Instant::now(),
             samples: Samples::default(),
             course: Course::new(window),
+            collectors: Collectors::default(),
             count: 0,
             last: None,
         }
@@ -49,7 +53,7 @@ impl Looks {
         } else {
             sweeper.look()?
         };
-        self.take(&sweep);
+        self.take(&sweep, sweeper.proc());
         self.count += 1;
         // Of those before, growth is all that is kept: so they are freed while there is time.
         self.last = last.then_some(sweep);
@@ -64,11 +68,12 @@ impl Looks {
     }
 
     /// What a look says of growth.
-    fn take(&mut self, sweep: &Sweep) {
+    fn take(&mut self, sweep: &Sweep, proc: &Proc) {
         let t = self.begun.elapsed().as_secs_f64();
         let (comm, exe) = &self.program;
         let wanted = |_: &Object, holder: &Holder| matches!(holder, Holder::Process(p) if p.exe.as_deref() == exe.as_deref() && fold_digits(&p.comm) == *comm);
-        let sample = self.samples.take(t, sweep.ledger.objects(), &wanted);
+        let mut sample = self.samples.take(t, sweep.ledger.objects(), &wanted);
+        sample.collections = self.collectors.read(proc, &self.course.growth);
         self.course.observe(&sample);
     }
 

@@ -18,6 +18,7 @@ mod target;
 
 pub use explain::evidence::ProfiledStack;
 pub use name::PidError;
+pub(crate) use target::inode;
 
 use crate::handles::Handle;
 use crate::{Error, Sweeper, WatchOptions};

@@ -171,12 +171,7 @@ fn runs(file: File, described: &Described<'_>) -> (Runs, Vec<Library>) {
             let build = program.build_info();
             let libraries = go_libraries(&program, build.as_ref().ok(), &file, mappings);
             drop(program);
-            let inode = file.metadata().ok().map(|meta| {
-                let dev = meta.dev();
-                let device =
-                    u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev));
-                (device, meta.ino())
-            });
+            let inode = inode(&file);
             let program = GoProgram { file, inode, build };
             return (Runs::Go(Box::new(program)), libraries);
         }
@@ -192,6 +187,14 @@ fn runs(file: File, described: &Described<'_>) -> (Runs, Vec<Library>) {
     let mapped = mappings.iter().map(|m| m.path.as_str());
     let language = libraries::language(described.exe, mapped, &bytes);
     (Runs::Other(language), libraries::of_bytes(&bytes))
+}
+
+/// Device and inode number of a file, as `/proc/PID/maps` shows them.
+pub fn inode(file: &File) -> Option<(u64, u64)> {
+    let meta = file.metadata().ok()?;
+    let dev = meta.dev();
+    let device = u64::from(rustix::fs::major(dev)) << 32 | u64::from(rustix::fs::minor(dev));
+    Some((device, meta.ino()))
 }
 
 fn first_bytes(file: &File) -> Vec<u8> {

@@ -153,6 +153,7 @@ fn told(series: &SeriesSample, leak: Leak, per_second: f64) -> LeakEvent {
         released: None,
         lower_bound: true,
         per_second,
+        collections: None,
         memory_bytes: 0,
         charged_to: None,
         exhausts: vec![],

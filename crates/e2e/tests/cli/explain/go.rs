@@ -15,12 +15,12 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
 /// The newest module of the lab, whose handles have cleanups, and one whose have finalizers.
-const CLEANUPS: &str = "ebpf-v0.22.0";
+pub(crate) const CLEANUPS: &str = "ebpf-v0.22.0";
 const FINALIZERS: &str = "ebpf-v0.19.0";
 
 /// The program in `fixtures/explain`, built with a module of the lab's. `None`: there is no Go here, which
 /// has then been said.
-fn built(test: &str, module: &'static str) -> Option<PathBuf> {
+pub(crate) fn built(test: &str, module: &'static str) -> Option<PathBuf> {
     static BUILT: Mutex<BTreeMap<&str, Option<PathBuf>>> = Mutex::new(BTreeMap::new());
     if !e2e::needs_root(test) {
         return None;
@@ -68,7 +68,7 @@ fn build(module: &str) -> Option<PathBuf> {
 }
 
 /// A running one, killed when dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     output: BufReader<ChildStdout>,
 }
@@ -79,7 +79,7 @@ impl Program {
         Self::with(program, words, &[])
     }
 
-    fn with(program: &Path, words: &str, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(program: &Path, words: &str, env: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program);
         command.env_remove("GOGC").env_remove("GOMEMLIMIT");
         // As many goroutines run cleanups as processors have it: here one.
@@ -93,7 +93,7 @@ impl Program {
         started
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -119,7 +119,7 @@ impl Program {
         }
     }
 
-    fn does(&mut self, words: &str) -> String {
+    pub(crate) fn does(&mut self, words: &str) -> String {
         self.tell(words);
         self.answer()
     }

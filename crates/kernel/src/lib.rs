@@ -25,6 +25,6 @@ mod walks;
 
 pub use error::{Error, Needs};
 pub use kernel_btf::{KernelBtf, kernel_btfs};
-pub use objects::{Btf, Link, Map, Newest, Objects, Prog, names};
+pub use objects::{Btf, Link, Map, Objects, Prog, lives, names};
 pub use rows::Addr;
 pub use walks::{Own, Walk, Walks};

@@ -7,6 +7,7 @@
 
 use kernel::Walks;
 use kernel::sys;
+use model::{Kind, ObjectId};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
@@ -363,4 +364,28 @@ fn who_has_descriptors() {
     assert_eq!(after, expected);
     child.kill().expect("it lives");
     child.wait().expect("our child");
+}
+
+#[test]
+fn an_object_lives_as_long_as_somebody_holds_it() {
+    if !is_root() {
+        return;
+    }
+    let map = map();
+    let id = |id| ObjectId {
+        kind: Kind::Map,
+        id,
+    };
+    let own = sys::map_id(map.as_fd()).expect("its id");
+    assert!(kernel::lives(id(own)).expect("root may ask"));
+    // Its id is that of a map, whatever else has the same number.
+    let gone = ObjectId {
+        kind: Kind::Link,
+        id: i32::MAX as u32 - 1,
+    };
+    assert!(!kernel::lives(gone).expect("root may ask"));
+    assert!(!kernel::lives(id(0)).expect("root may ask"));
+    drop(map);
+    // The id goes with the last reference (`bpf_map_free_id`).
+    assert!(!kernel::lives(id(own)).expect("root may ask"));
 }

@@ -11,7 +11,7 @@ use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
 use crate::staged::Staged;
 use crate::unique::unique;
 use kernel::holders::files::Files;
-use kernel::{KernelBtf, Newest, Objects, Walk, Walks};
+use kernel::{KernelBtf, Objects, Walk, Walks};
 use ledger::{Ledger, Reading, Sight};
 use model::{CannotSee, Holder, Kind, Object, ObjectId, PidNamespace, Snapshot};
 use process::Proc;
@@ -28,8 +28,6 @@ pub struct Sweeper {
     boot_id: Option<String>,
     /// Processes that the sweep before has described.
     remembered: Remembered,
-    /// What the last sweep found at its end.
-    newest: Option<Newest>,
 }
 
 /// The result of a sweep.
@@ -57,7 +55,6 @@ impl Sweeper {
         Ok(Self {
             walks: Walks::load()?,
             handles_of: None,
-            newest: None,
             boot_id: proc.boot_id().ok(),
             proc,
             remembered: Remembered::default(),
@@ -79,17 +76,32 @@ impl Sweeper {
         self.handles_of = Some(pid);
     }
 
-    /// Leaves handles of a process that stand as they stood, or are only mapped.
+    /// Leaves handles of a process that stand as they stood, or are only mapped. What they are on is told by its address: that
+    /// it has not become another's meanwhile, [`Sweeper::gone`] says in the end.
     pub(crate) fn keep_same(&mut self, pid: u32, handles: &mut Vec<Handle>) -> Result<(), Error> {
         let files = self.walks.files()?;
-        let is_still = |newest: Newest| newest.is_still().unwrap_or(false);
-        let objects = if self.newest.is_some_and(is_still) {
-            None
-        } else {
-            Some(self.walks.objects()?)
-        };
-        handles::keep_same(handles, pid, &files, objects.as_ref());
+        handles::keep_same(handles, pid, &files);
         Ok(())
+    }
+
+    /// Of the objects of handles those that are not where they were any more. The address of one that still is was nobody
+    /// else's.
+    pub(crate) fn gone<'h>(
+        &mut self,
+        handles: impl Iterator<Item = &'h Handle> + Clone,
+    ) -> Result<FxHashSet<ObjectId>, Error> {
+        let mut ids: Vec<ObjectId> = handles.clone().map(|handle| handle.object).collect();
+        unique(&mut ids);
+        if let Ok(gone) = handles::gone(&ids) {
+            return Ok(gone);
+        }
+        // Without the privilege to ask for one, all are listed.
+        let now = details::ids(&self.walks.objects()?);
+        let is_it = |handle: &Handle| {
+            let at = handle.addr.and_then(|addr| now.get(&addr));
+            handle.addr.is_none() || handle.object.kind == Kind::Btf || at == Some(&handle.object)
+        };
+        Ok(handles.filter(|h| !is_it(h)).map(|h| h.object).collect())
     }
 
     /// Processor time spent so far on loading the programs of costly walks.
@@ -194,7 +206,6 @@ impl Sweeper {
             previous = Some(ledger);
         };
 
-        self.newest = Some(after.newest());
         people.cannot_see(&mut cannot_see);
         self.remembered = people.remember();
         unique(&mut cannot_see);

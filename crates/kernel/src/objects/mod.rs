@@ -2,11 +2,11 @@
 //! that they lead to.
 
 mod links_by_id;
+mod lives;
 mod memory;
 pub mod names;
-mod newest;
 
-pub use newest::Newest;
+pub use lives::lives;
 
 use crate::cgroup_paths::CgroupPaths;
 use crate::error::Error;

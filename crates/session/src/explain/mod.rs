@@ -159,12 +159,20 @@ pub fn explain_in_steps(
         leave_out_own(&mut handles, looks.objects());
     }
     let all = handles.len();
-    let held = go.owners(handles, |handles| {
+    let mut listed_again = false;
+    let mut held = go.owners(handles, |handles| {
         done(Step::Interrupted);
         let kept = sweeper.keep_same(pid, handles);
+        listed_again = true;
         done(Step::Relisted);
         kept
     })?;
+    if listed_again {
+        done(Step::Interrupted);
+        let gone = sweeper.gone(held.iter().map(|(handle, _)| handle))?;
+        held.retain(|(handle, _)| !gone.contains(&handle.object));
+        done(Step::Relisted);
+    }
     let mut cannot_see = looks.cannot_see();
     let moved = all.saturating_sub(held.len());
     if moved > 0 {

@@ -35,7 +35,7 @@ pub use reference::{By, Reference};
 pub use snapshot::{CannotSee, ListReport, PidNamespace, ReleaseStep, Snapshot, WhyReport};
 pub use text::{decode, escape_controls, shell_quote};
 pub use watch::{
-    Ahead, Collections, CommandEnd, Created, Exhaustion, Frame, Leak, LeakEvent, LeftBehind,
+    Ahead, Collected, CommandEnd, Created, Exhaustion, Frame, Leak, LeakEvent, LeftBehind,
     ObjectGroup, OpenAtExit, Scope, SeriesSample, Site, SweepSample, Trend, WatchCost, WatchEvent,
     WatchStart, WatchSummary,
 };

@@ -189,8 +189,8 @@ pub struct LeakEvent {
     pub lower_bound: bool,
     /// Growth since `first_seen`.
     pub per_second: f64,
-    /// Whole garbage collections that gave nothing of it back since it was suspected. `None`: it does not grow, its process is
-    /// no Go program, or the memory of that may not be read.
+    /// Garbage collections, at least, that left more of it than there was before, since it was suspected. `None`: it does not grow, is
+    /// not of one process's descriptors, or that process is no Go program or may not be read.
     #[serde(default)]
     pub collections: Option<u32>,
     /// Kernel memory of the objects, as far as known.
@@ -218,12 +218,12 @@ pub struct SweepSample {
     pub ahead: Vec<Ahead>,
     /// Of series that grow, how often the garbage collector of their process has run, where that can be read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub collections: Vec<Collections>,
+    pub collections: Vec<Collected>,
 }
 
 /// How often the garbage collector of a series' process has run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Collections {
+pub struct Collected {
     /// The number of the series.
     pub series: u32,
     /// Collections completed since the process began. Read after what it holds.

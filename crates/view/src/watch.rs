@@ -151,6 +151,9 @@ fn told(leak: &LeakEvent) -> String {
                 let _ = write!(text, ", through {collections}");
             }
         }
+        Trend::LateRelease if leak.open == 0 => text.push_str(
+            ": all of it went as a garbage collection ended; was it left to that to close it?",
+        ),
         Trend::LateRelease => text
             .push_str(": it grows and falls again; something releases late what should be closed"),
         Trend::Plateau => text.push_str(": it has stopped growing"),

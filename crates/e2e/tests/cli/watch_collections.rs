@@ -40,14 +40,14 @@ fn watch(
     events(&output)
 }
 
-fn said(events: &[Value]) -> Vec<&str> {
+fn said(events: &[Value]) -> Vec<String> {
     let leaks = of(events, "leak");
     let word = |leak: &Value| match leak["state"].as_str() {
         Some("growing") => leak["leak"].as_str().map(str::to_owned),
         other => other.map(str::to_owned),
     };
     let words = leaks.iter().map(|leak| word(leak).expect("a word"));
-    words.map(|word| &*word.leak()).collect()
+    words.collect()
 }
 
 #[test]

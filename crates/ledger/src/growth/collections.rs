@@ -3,77 +3,84 @@
 //! A Go program that relies on finalizers or cleanups gives back at a collection what it dropped before it. So
 //! what rises from one period between collections to the next is not waiting for one.
 //!
-//! A look reads the number first and the count of collections after it: what it found belongs to the period that was
-//! under way, and the next period begins with the next look. A period has at least the length of the shortest block:
-//! where collections are more frequent, it has several.
+//! A look reads the number first and the count of collections shortly after it. What was released as a collection ended is seen
+//! in that look or in those that follow: spans are swept in the background, and finalizers run after that.
 
 use super::course::Rising;
 
-/// A fall belongs to a collection that was seen in one of so many looks, itself and those before: spans are swept in
-/// the background, and their finalizers run after that.
+/// Looks in which it is seen what a collection has released, the one that found its end included.
 const LOOKS: u32 = 3;
-/// But only if the period before had so many: where collections are more frequent, any fall is near the end of one, and that
-/// says nothing.
-const APART: u32 = 4 * LOOKS;
+/// What falls to nothing in the look that found a collection's end is told as its doing if the period before had so many: by
+/// chance such a fall comes in one of so many. Where collections are more frequent, it says nothing.
+const APART: u32 = 20;
 
 /// Periods between the ends of collections, as far as each is above the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Collections {
     completed: Option<u64>,
-    /// The lowest and highest number since the last end that was seen; `None` before the next look.
+    /// When it began, and the lowest and highest number since; `None` before the next look.
     under_way: Option<(f64, u64, u64)>,
     rising: Rising,
-    /// Looks since the last end.
-    looks: u32,
-    /// The period before that was long enough, and the count was read in the last look too.
+    /// Looks since the last period ended.
+    after_period: u32,
+    /// Looks since the last collection ended.
+    after_end: u32,
+    /// One ended with this look, long enough after the one before.
     telling: bool,
 }
 
 impl Collections {
-    /// A look found `value`, and so many completed collections after it. `None`: the count was not read.
-    /// A period has so many seconds at least.
+    /// A look found `value`, and so many completed collections after it. `None`: the count was not read, and nothing that was
+    /// known before counts any more: it may be another program's by now.
+    /// A period has so many seconds at least; where collections are more frequent it has several.
     pub fn observe(&mut self, t: f64, value: u64, completed: Option<u64>, shortest: f64) {
+        let before = self.completed;
+        let fewer = completed
+            .zip(before)
+            .is_some_and(|(now, before)| now < before);
+        if completed.is_none() || fewer {
+            *self = Self {
+                completed,
+                ..Self::default()
+            };
+            return;
+        }
+        self.completed = completed;
+        self.after_period = self.after_period.saturating_add(1);
+        self.after_end = self.after_end.saturating_add(1);
+        self.telling = false;
         let (began, lowest, highest) = self.under_way.unwrap_or((t, value, value));
         self.under_way = Some((began, lowest.min(value), highest.max(value)));
-        let Some(completed) = completed else {
-            // What it would tell of is not known any more; a process that has ended collects nothing.
-            self.telling = false;
+        if before.is_none() || completed == before {
             return;
-        };
-        let before = self.completed.replace(completed);
-        self.looks = self.looks.saturating_add(1);
-        match before {
-            // A count only rises; it is another runtime's.
-            Some(before) if completed < before => {
-                *self = Self {
-                    completed: Some(completed),
-                    ..Self::default()
-                };
-            }
-            Some(before) if completed > before => {
-                let whole = |&mut (began, ..): &mut (f64, u64, u64)| t - began >= shortest;
-                if let Some((began, lowest, highest)) = self.under_way.take_if(whole) {
-                    self.rising.push(began, (lowest, highest));
-                }
-                self.telling = self.looks >= APART;
-                self.looks = 0;
-            }
-            _ => {}
+        }
+        self.telling = self.after_end >= APART;
+        self.after_end = 0;
+        if t - began >= shortest {
+            self.rising
+                .push(began, (lowest.min(value), highest.max(value)));
+            self.under_way = None;
+            self.after_period = 0;
         }
     }
 
-    /// Whole collections that it was higher after than before; `None` if no count was read.
+    /// Periods with a collection at their end that it was higher after than before; `None` if no count was read.
     pub fn through(&self) -> Option<u32> {
         self.completed?;
+        // The first was before any of them.
+        let all = self.rising.blocks().saturating_sub(1);
+        // What the last of them has released may not be seen yet.
+        let seen = all.saturating_sub(u32::from(self.after_period < LOOKS));
         let lowest = self.under_way.map_or(u64::MAX, |(_, lowest, _)| lowest);
-        // The first period was before the first of them.
-        let through = |blocks: &u32| self.rising.goes_on(*blocks, lowest);
-        let blocks = Some(self.rising.blocks()).filter(through);
-        Some(blocks.unwrap_or(0).saturating_sub(1))
+        Some(if self.rising.goes_on(1, lowest) {
+            seen
+        } else {
+            0
+        })
     }
 
-    /// What falls now may have been released by a collection.
+    /// What falls in this look may have been released by a collection.
     pub fn just_ended(&self) -> bool {
-        self.telling && self.looks < LOOKS
+        self.telling
     }
 }

@@ -14,8 +14,9 @@
 //! 40,320). Blocks have ten lengths, each twice the one before: what grows once a minute is found in
 //! blocks of minutes. The teeth of a saw are blocks too, each from its floor to its peak.
 //!
-//! **Collections**, of a Go process whose count of them can be read. Six rising blocks and two whole collections that
-//! gave nothing back are a leak: a collector that covers for a missing `Close` would have.
+//! **Collections**, of a Go process whose count of them can be read. Eight rising blocks of any length are a leak if two
+//! collections left more than there was before: a collector that covers for a missing `Close` would have taken it. They take the
+//! place of the window, which only waits for a collection to come.
 //!
 //! A suspicion ends when half of what was gained is lost: something releases late. After that, records
 //! count only beyond twice that height, and blocks only if they are longer than that tooth. It ends too
@@ -31,7 +32,7 @@ const RECORDS: u32 = 4;
 const SUSPICIOUS: u32 = 6;
 /// And a leak.
 const CERTAIN: u32 = 8;
-/// Whole collections that stand for the rest of the window.
+/// Collections that stand for the rest of the window.
 const COLLECTIONS: u32 = 2;
 /// Lengths of blocks.
 const LENGTHS: usize = 10;
@@ -260,7 +261,10 @@ impl Course {
             .or(teeth(CERTAIN).filter(|_| through));
         let rising = self.rising(window, SUSPICIOUS, 0).or(teeth(SUSPICIOUS));
         let collected = self.collections.through() >= Some(COLLECTIONS);
-        let certain = certain.or(rising.filter(|_| collected));
+        let certain = certain.or_else(|| {
+            let blocks = || self.rising(window, CERTAIN, 0).or(teeth(CERTAIN));
+            collected.then(blocks).flatten()
+        });
         let Some(mut growing) = self.growing else {
             let base = match rising {
                 Some(rising) => rising.since,
@@ -317,7 +321,7 @@ impl Course {
         self.said
     }
 
-    /// Whole collections that the growth has gone through; `None` if they are not counted.
+    /// Collections, at least, that left more than there was before; `None` if they are not counted.
     pub fn collections(&self) -> Option<u32> {
         self.growing.and_then(|_| self.collections.through())
     }

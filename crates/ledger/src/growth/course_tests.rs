@@ -288,13 +288,16 @@ fn chance_is_hardly_ever_called_a_leak() {
 /// Of a recording that somebody made to harm.
 #[test]
 fn time_and_window_may_be_anything() {
-    for window in [0.0, -1.0, f64::MAX, 5e-324, 64.0] {
+    for window in [0.0, -1.0, f64::NAN, f64::MAX, 5e-324, 64.0] {
         for step in [0.0, 5e-324, 1e-9, 1.0, 16.0, 1e300] {
             // At 1e17 a second more is no more.
             for begun in [0.0, 1e17, f64::MAX] {
                 let mut course = Course::new(begun, 0);
                 for at in 1..50_u32 {
-                    course.observe(begun + step * f64::from(at), at.into(), None, window);
+                    let t = begun + step * f64::from(at);
+                    let completed = [None, Some(0), Some(u64::MAX), Some(at.into())];
+                    let completed = completed[at as usize / 3 % 4];
+                    course.observe(t, at.into(), completed, window);
                 }
             }
         }
@@ -306,9 +309,9 @@ fn two_collections_of_growth_end_the_window_earlier() {
     // A collection each twenty seconds, which releases nothing.
     let said = collected((0..400).map(|t| (t, Some(t / 20))));
     assert_eq!(words(&said), ["suspected", "yes"]);
-    // Six rising blocks are sixty seconds of this window.
-    assert!((60..=80).contains(&said[1].0), "{said:?}");
-    // One a minute: three ends, so that two whole ones lie between.
+    // Eight rising blocks are eighty seconds of this window.
+    assert!((80..=95).contains(&said[1].0), "{said:?}");
+    // One a minute: three ends, so that two periods lie between.
     let said = collected((0..400).map(|t| (t, Some((t + 30) / 60))));
     assert!((150..=155).contains(&said[1].0), "{said:?}");
     // None, or a count that cannot be read: the window alone.
@@ -316,14 +319,19 @@ fn two_collections_of_growth_end_the_window_earlier() {
         let said = collected((0..400).map(|t| (t, completed)));
         assert!((160..=180).contains(&said[1].0), "{completed:?} {said:?}");
     }
+    // Nothing is left of what an earlier program's collections said.
+    let said = collected((0..400).map(|t| (t, (t % 60 != 0).then_some(t / 20))));
+    assert!((160..=180).contains(&said[1].0), "{said:?}");
 }
 
 #[test]
 fn collections_make_no_leak_of_what_has_an_end() {
-    // A start-up of half a minute, with a collection each second.
-    let said = collected((0..300).map(|t: u64| (t.min(30), Some(t))));
-    assert_eq!(words(&said), ["suspected", "plateau"]);
-    // Two whole collections, but each gives back what came since the one before.
+    // A start-up that takes less than half of the window, in which much is allocated, or little.
+    for (time, period) in [(30, 1), (45, 15), (60, 1), (60, 15), (60, 30)] {
+        let said = collected((0..300).map(|t: u64| (t.min(time), Some(t / period))));
+        assert_eq!(words(&said), ["suspected", "plateau"], "{time} {period}");
+    }
+    // Two collections, but each gives back what came since the one before.
     for period in [5, 20, 50] {
         let said = collected((0..1200).map(|t| (10 + t % period, Some(t / period))));
         assert!(!words(&said).contains(&"yes"), "{period} {said:?}");
@@ -331,6 +339,19 @@ fn collections_make_no_leak_of_what_has_an_end() {
     // It gives back one of two, and what it does not rises.
     let said = collected((0..600).map(|t| (t / 20 * 10 + t % 20, Some(t / 20))));
     assert!(words(&said).contains(&"yes"), "{said:?}");
+}
+
+#[test]
+fn what_takes_several_collections_to_go_is_no_leak() {
+    // Each finalizer lets go of an object that has one, too; and a look comes before they have run.
+    for period in [20, 25, 30, 40] {
+        for deep in [1, 2, 3] {
+            let held =
+                |t: u64| t - (t.saturating_sub(1) / period).saturating_sub(deep - 1) * period;
+            let said = collected((0..1200).map(|t| (held(t), Some(t / period))));
+            assert!(!words(&said).contains(&"yes"), "{period} {deep} {said:?}");
+        }
+    }
 }
 
 #[test]
@@ -346,6 +367,20 @@ fn what_falls_at_a_collection_is_released_late() {
     assert_eq!(said(&|_| None), ["suspected", "over"]);
     // The process has ended: nothing was collected.
     assert_eq!(said(&|t| (t < 50).then_some(t / 50)), ["suspected", "over"]);
-    // A collection each second: it says nothing that one was near.
+    // A collection each second, or each ten: it says nothing that one was near.
     assert_eq!(said(&Some), ["suspected", "over"]);
+    assert_eq!(said(&|t| Some(t / 10)), ["suspected", "over"]);
+}
+
+#[test]
+fn what_is_closed_by_hand_is_rarely_told_as_a_collections_doing() {
+    for period in [1, 12, 20, 30, 60] {
+        let told = |closed: &u64| {
+            let held = |t: u64| if t < *closed { t } else { 0 };
+            let said = collected((0..400).map(|t| (held(t), Some(t / period))));
+            words(&said).contains(&"late-release")
+        };
+        let told = (150..350).filter(told).count();
+        assert!(told <= 10, "{told} of 200, a collection each {period} s");
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! No hook on any system call: what comes and goes between two sweeps is not seen, and what is
 //! counted is said to be a lower bound. Of Go processes in which something grows it is read how often their collector has
-//! run: four bytes of their memory, and nothing of others.
+//! run, and nothing of others.
 
 pub(crate) mod ahead;
 pub(crate) mod collectors;

@@ -1,11 +1,12 @@
 //! How long it takes to attach to a process and to look at it, for 10,000 handles in heaps of 16 MiB, 256 MiB and 1 GiB.
 //!
-//! `cargo run --release -p lastref-goheap --example look [HANDLES] [MIB…]`, or `--pid PID` for one that runs.
+//! `cargo run --release -p lastref-goheap --example look [HANDLES] [MIB…]`, `--pid PID` for one that runs, or
+//! `--goroutines COUNT` for one with so many of them.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::{Build, Live, build, regions};
+use common::{Build, Live, Running, build, regions};
 use gobinary::Executable;
 use goheap::{Heap, Program};
 use std::fs;
@@ -21,6 +22,17 @@ fn main() {
         && flag == "--pid"
     {
         look("the process", number(pid), 3);
+        return;
+    }
+    if let [flag, count] = &arguments[..]
+        && flag == "--goroutines"
+    {
+        let built = build("owners", None, Build::Stripped, "amd64");
+        let mut running = Running::start(&built, &[]);
+        for command in ["keep 1000", &format!("goroutines {count}"), "gc"] {
+            running.tell(command);
+        }
+        look(&format!("{count} goroutines"), running.pid(), 10);
         return;
     }
     let count = arguments.first().map_or(10_000, number);

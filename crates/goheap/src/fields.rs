@@ -192,6 +192,16 @@ impl Fields {
         let inline = layout.field("runtime.spanInlineMarkBits", "marks");
         let weak = kind("runtime._KindSpecialWeakHandle");
         let cleanup = kind("runtime._KindSpecialCleanup");
+        let cleanup_special = cleanup.and_then(|_| cleanup_special(layout));
+        let cleanup_fn = CleanupFn::of(layout).ok();
+        // Without them, cleanups would be taken for specials that call nothing.
+        match cleanup_special {
+            None if cleanup.is_some() => return Err(Error::Layout("specialCleanup")),
+            Some(CleanupSpecial::Pair { .. }) if cleanup_fn.is_none() => {
+                return Err(Error::Layout("cleanupFn"));
+            }
+            _ => {}
+        }
         Ok(Self {
             heap_sweepgen: must(layout, "runtime.mheap", "sweepgen")?,
             heap_allspans: must(layout, "runtime.mheap", "allspans")?,
@@ -209,7 +219,7 @@ impl Fields {
             span: Mspan::of(layout)?,
             special: SpecialHead::of(layout)?,
             finalizer_special: FinalizerSpecial::of(layout)?,
-            cleanup_special: cleanup.and_then(|_| cleanup_special(layout)),
+            cleanup_special,
             finalizer: Finalizer::of(layout)?,
             finalizer_block: FinalizerBlock::of(layout)?,
             cleanup_queue: CleanupQueue::of(layout).ok(),
@@ -218,7 +228,7 @@ impl Fields {
                 .size("runtime.cleanupBlock")
                 .unwrap_or(0)
                 .min(1 << 16),
-            cleanup_fn: CleanupFn::of(layout).ok(),
+            cleanup_fn,
             memstats: Memstats::of(layout)?,
             controller_percent: must(layout, "runtime.gcControllerState", "gcPercent")?,
             controller_minimum: must(layout, "runtime.gcControllerState", "heapMinimum")?,

@@ -148,10 +148,11 @@ pub fn with_specials(
         }
     }
     let pointers = reader.gather(entries.iter().map(|at| (*at, 8)))?;
-    // A page without a span has none: it was freed meanwhile. One that could not be read may have one.
-    let read = entries.iter().map(|at| pointers.word(*at));
-    unread += read.clone().filter(Option::is_none).count();
-    let mut spans: Vec<u64> = read.flatten().filter(|span| pointer(*span)).collect();
+    // The entry of a page stays when its span is freed (`mheap.freeSpanLocked`): one that is no pointer, or could not be
+    // read, hides a span.
+    let span = |at: &u64| pointers.word(*at).filter(|span| pointer(*span));
+    let mut spans: Vec<u64> = entries.iter().filter_map(span).collect();
+    unread += entries.len() - spans.len();
     spans.sort_unstable();
     spans.dedup();
     Ok((spans, unread))
@@ -159,15 +160,29 @@ pub fn with_specials(
 
 /// Where the structs of the heap's arenas stand, and how many of them could not be told.
 fn arenas(reader: &Reader<'_>, fields: &Fields, heap: u64) -> Result<(Vec<u64>, usize), Error> {
-    let list = reader.bytes(heap.wrapping_add(fields.heap_arena_list.offset), 24)?;
-    let word = |offset| number(&list, offset, 8).unwrap_or(0);
-    let (addr, len) = (word(0), word(8));
-    if len > MOST_ARENAS {
-        return Err(Error::TooMuch("arenas"));
-    }
+    /// How often the list is read again that grew meanwhile: its pointer and length are not written at once.
+    const ATTEMPTS: usize = 4;
+    let place = heap.wrapping_add(fields.heap_arena_list.offset);
     let table = reader.word(heap.wrapping_add(fields.heap_arenas.offset))?;
-    let indices: Vec<u64> = reader
-        .bytes(addr, len * 8)?
+    let mut list = reader.bytes(place, 24)?;
+    let mut moved = 0;
+    let (len, indices) = loop {
+        let word = |offset| number(&list, offset, 8).unwrap_or(0);
+        let (addr, len) = (word(0), word(8));
+        if len > MOST_ARENAS {
+            return Err(Error::TooMuch("arenas"));
+        }
+        let indices = reader.bytes(addr, len * 8);
+        let later = reader.bytes(place, 24)?;
+        if later == list || moved == ATTEMPTS {
+            // Of a list that never was at rest, something may be missing.
+            let rest = usize::from(later != list);
+            break (len as usize + rest, indices?);
+        }
+        list = later;
+        moved += 1;
+    };
+    let indices: Vec<u64> = indices
         .chunks_exact(8)
         .filter_map(|word| number(word, 0, 8))
         .filter(|index| *index < ARENAS)
@@ -179,7 +194,7 @@ fn arenas(reader: &Reader<'_>, fields: &Fields, heap: u64) -> Result<(Vec<u64>, 
             .filter(|arena| pointer(*arena))
     };
     let arenas: Vec<u64> = indices.iter().filter_map(arena).collect();
-    let unread = (len as usize).saturating_sub(arenas.len());
+    let unread = len.saturating_sub(arenas.len());
     Ok((arenas, unread))
 }
 

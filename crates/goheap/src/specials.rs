@@ -3,11 +3,13 @@
 use crate::batch::{Batch, RawSpecial, Read};
 use crate::error::Error;
 use crate::fields::{CleanupSpecial, Fields};
+use crate::find::checks::IN_USE;
 use crate::look::{Kind, Look, Special, TypeName, UnreadSpan};
 use crate::mark::{Mark, Unread};
 use crate::names::Names;
 use crate::reader::{Gathered, Reader, number};
 use crate::spans::{span_of, with_specials};
+use gobinary::layout::Field;
 use std::sync::Arc;
 
 /// How many spans are read at once, by attempt. A span that moved is read again with fewer others: the less time
@@ -39,7 +41,7 @@ pub fn read(
                     Ok(read) => held.add(fields, names, wanted, read, look),
                     Err(Unread::Moving | Unread::Sweeping) if !last => again.push(*at),
                     // A span that was freed since its arena was read has no specials any more.
-                    Err(why) => unread(reader, fields, *at, *why, look),
+                    Err(why) => unread(reader, fields, *at, *why, look)?,
                 }
             }
         }
@@ -49,17 +51,32 @@ pub fn read(
     Ok(())
 }
 
-fn unread(reader: &Reader<'_>, fields: &Fields, at: u64, why: Unread, look: &mut Look) {
-    let bytes = reader.bytes(at, fields.span.size).unwrap_or_default();
-    let field =
-        |field: gobinary::layout::Field| number(&bytes, field.offset, field.size).unwrap_or(0);
-    if field(fields.span.state) != 1 || field(fields.span.specials) == 0 {
-        return;
+/// Says that a span was not read. One that turns out to be free, or to have no specials, hides nothing; one whose struct
+/// cannot be read may.
+fn unread(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    at: u64,
+    why: Unread,
+    look: &mut Look,
+) -> Result<(), Error> {
+    let bytes = match reader.bytes(at, fields.span.size) {
+        Ok(bytes) => bytes,
+        Err(Error::Read(_)) => {
+            let why = Unread::Unmapped;
+            look.unread.push(UnreadSpan { start: 0, why });
+            return Ok(());
+        }
+        Err(other) => return Err(other),
+    };
+    let field = |field: Field| number(&bytes, field.offset, field.size).unwrap_or(0);
+    if field(fields.span.state) == IN_USE && field(fields.span.specials) != 0 {
+        look.unread.push(UnreadSpan {
+            start: field(fields.span.start),
+            why,
+        });
     }
-    look.unread.push(UnreadSpan {
-        start: field(fields.span.start),
-        why,
-    });
+    Ok(())
 }
 
 /// What the specials of a batch refer to.
@@ -164,8 +181,7 @@ impl Held {
         match fields.cleanup_special? {
             CleanupSpecial::Pair { cleanup, id, .. } => {
                 let of = fields.cleanup_fn.as_ref()?;
-                let word =
-                    |field: gobinary::layout::Field| special.word(cleanup.offset + field.offset);
+                let word = |field: Field| special.word(cleanup.offset + field.offset);
                 Some(Kind::Cleanup {
                     function: names.function(code(word(of.function))),
                     argument: word(of.argument).and_then(|at| self.first.word(at)),

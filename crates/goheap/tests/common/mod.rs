@@ -1,6 +1,7 @@
 //! Go programs that tests build, run and look into.
 #![allow(dead_code)]
 
+pub mod bent;
 pub mod image;
 
 use gobinary::{Executable, Memory, Piece, ReadError, Region};

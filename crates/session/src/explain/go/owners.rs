@@ -157,6 +157,9 @@ impl Owners {
                         format!("{what} with a finalizer may own it by what it points to").into()
                     });
                 }
+                if bytes.is_none() && integers(pointer).next().is_some() {
+                    self.complete = Err(format!("a {name} could not be read").into());
+                }
                 for integer in integers(pointer) {
                     let found = number(bytes, integer.offset, integer.width);
                     if let Some(fd) = found.and_then(|n| u32::try_from(n).ok()) {

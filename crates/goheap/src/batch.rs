@@ -65,7 +65,8 @@ impl Read {
 /// same at both ends was so in the middle: a special that is freed is overwritten by the list of free ones
 /// (`fixalloc.free`), and a slot only gets a new object after its span was swept, which its `allocBits` show.
 pub struct Batch {
-    sweepgen: u32,
+    /// The heap's number.
+    pub sweepgen: u32,
     /// By span, in the order that was asked for.
     pub spans: Vec<(u64, Result<Read, Unread>)>,
 }

@@ -168,6 +168,8 @@ pub struct Fields {
     pub controller_live: Field,
     pub controller_marked: Field,
     pub g: Goroutine,
+    /// From 1.25 on.
+    pub g_running_cleanups: Option<Field>,
     pub gobuf: Gobuf,
     pub p_id: Option<Field>,
     pub p_cleanups: Option<Field>,
@@ -236,6 +238,7 @@ impl Fields {
             controller_live: must(layout, "runtime.gcControllerState", "heapLive")?,
             controller_marked: must(layout, "runtime.gcControllerState", "heapMarked")?,
             g: Goroutine::of(layout)?,
+            g_running_cleanups: layout.field("runtime.g", "runningCleanups"),
             gobuf: Gobuf::of(layout)?,
             p_id: layout.field("runtime.p", "id"),
             p_cleanups: layout.field("runtime.p", "cleanups"),

@@ -1,114 +1,219 @@
-//! The goroutines that run finalizers and cleanups, and how many goroutines there are.
+//! The goroutines that run finalizers and cleanups.
+//!
+//! There is one for finalizers (`runtime.createfing`), and as many for cleanups as the queue of these counts
+//! (`cleanupQueue.ng`). None of them ends but by the program's own doing, and they are made early. So the list of
+//! goroutines is read in parts, until all of them are found, and not again while they are what they were. A goroutine's
+//! struct is used again for another one (`runtime.gfget`): a place in the list says nothing of how old it is.
 
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::find::{Variables, checks};
-use crate::look::{Frame, Look, Runner, State};
+use crate::look::{Look, Runner, State};
 use crate::names::Names;
 use crate::reader::{Reader, number};
+use crate::stack::{Saved, Unwound};
 use gobinary::layout::{Arch, Field};
+use rustc_hash::FxHashSet;
 
-/// Goroutines that are looked at; of more, the first so many, and their number is not known.
+/// Goroutines that are looked at.
 const MOST: u64 = 1 << 17;
-/// Calls of a stack that are shown.
-const DEEPEST: usize = 64;
-/// Bytes of a stack that are read: those calls' frames, which are rarely large.
-const STACK: u64 = 64 << 10;
-/// How often a stack is read again that moved.
-const ATTEMPTS: usize = 3;
+/// Goroutines that are looked at at once, at first and at most.
+const PARTS: (u64, u64) = (256, 4096);
+/// How often is read again what moved: a stack, or the list of all.
+const ATTEMPTS: usize = 4;
 /// Goroutines that are shown: `runtime.maxCleanupGs` is a quarter of GOMAXPROCS.
 const MOST_RUNNERS: usize = 64;
 
-/// `_Gsyscall`, `_Gwaiting`, `_Gdead`, `_Gdeadextra`, and what a status may be combined with (`_Gscan`): the same in
-/// all releases (`runtime/runtime2.go`).
+/// What a status is, and what it may be combined with (`_Gscan`): the same in all releases (`runtime/runtime2.go`).
+const RUNNABLE: u64 = 1;
 const SYSCALL: u64 = 3;
 const WAITING: u64 = 4;
 const DEAD: u64 = 6;
+const PREEMPTED: u64 = 9;
 const DEAD_EXTRA: u64 = 11;
 const SCAN: u64 = 0x1000;
 
-/// Reads them.
-pub fn read(
-    reader: &Reader<'_>,
-    arch: Arch,
-    fields: &Fields,
-    at: &Variables,
-    names: &Names<'_>,
-    look: &mut Look,
-) -> Result<(), Error> {
-    let Some((list, len)) = checks::slice(reader, at.goroutines)? else {
-        return Ok(());
-    };
-    let all = reader.bytes(list, len.min(MOST) * 8)?;
-    let all: Vec<u64> = all
-        .chunks_exact(8)
-        .filter_map(|word| number(word, 0, 8))
-        .filter(|g| checks::pointer(*g))
-        .collect();
-    let g = &fields.g;
-    let place = |g: u64, field: Field| (g.wrapping_add(field.offset), field.size.min(8));
-    let read = reader.gather(
-        all.iter()
-            .flat_map(|at| [place(*at, g.status), place(*at, g.start)]),
-    )?;
-    let get = |at: u64, field: Field| {
-        let (at, len) = place(at, field);
-        read.get(at, len).and_then(|bytes| number(bytes, 0, len))
-    };
-    let alive = |at: &&u64| {
-        let status = get(**at, g.status).map(|status| status & !SCAN);
-        !matches!(status, None | Some(0 | DEAD | DEAD_EXTRA))
-    };
-    let alive: Vec<u64> = all.iter().filter(alive).copied().collect();
-    look.goroutines = (len <= MOST).then_some(alive.len());
-    for at_g in alive {
-        let start = get(at_g, g.start).unwrap_or(0);
-        let cleanups = start == at.run_cleanups;
-        if start == 0
-            || !(cleanups || start == at.run_finalizers)
-            || look.runners.len() >= MOST_RUNNERS
-        {
-            continue;
-        }
-        look.runners
-            .push(runner(reader, arch, fields, names, at_g, cleanups)?);
-    }
-    Ok(())
-}
-
-fn runner(
-    reader: &Reader<'_>,
-    arch: Arch,
-    fields: &Fields,
-    names: &Names<'_>,
+/// A goroutine that runs finalizers or cleanups: where it stands, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
     at: u64,
     cleanups: bool,
-) -> Result<Runner, Error> {
-    let mut id = 0;
-    for _ in 0..ATTEMPTS {
-        let before = reader.bytes(at, fields.g.size)?;
-        let seen = Seen::of(fields, &before);
-        id = seen.id;
-        let stack = match seen.state {
-            State::Waiting { .. } | State::Idle | State::Syscall => seen.stack(reader, arch, names),
-            State::Running | State::Moving => Vec::new(),
+}
+
+/// What is needed to look for them.
+#[derive(Clone, Copy)]
+pub struct Goroutines<'a, 'm, 'n> {
+    pub reader: &'a Reader<'m>,
+    pub arch: Arch,
+    pub fields: &'a Fields,
+    pub at: &'a Variables,
+    pub names: &'a Names<'n>,
+}
+
+impl Goroutines<'_, '_, '_> {
+    /// Reads them. `known` are those that an earlier look found, and then those that this one did; `blocks` the blocks of
+    /// the queue of cleanups.
+    pub fn read(
+        &self,
+        blocks: &FxHashSet<u64>,
+        known: &mut Vec<Known>,
+        look: &mut Look,
+    ) -> Result<(), Error> {
+        let places: Vec<u64> = known.iter().map(|known| known.at).collect();
+        known.clear();
+        // What cannot be read any more is looked for anew.
+        let _ = self.among(&places, known)?;
+        if !self.all(known)? {
+            known.clear();
+            self.search(known, look)?;
+        }
+        for known in &*known {
+            match self.runner(*known, blocks) {
+                Ok(runner) => look.runners.push(runner),
+                Err(Error::Read(_)) => look.unread_goroutines += 1,
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(())
+    }
+
+    /// There are no more than these. Of a queue of cleanups that was not found it is not known how many run it.
+    fn all(&self, known: &[Known]) -> Result<bool, Error> {
+        let cleanups = known.iter().filter(|known| known.cleanups).count();
+        let wanted = match &self.fields.cleanup_queue {
+            Some(_) if self.at.cleanups == 0 => return Ok(self.at.run_cleanups == 0),
+            Some(queue) => checks::field(self.reader, self.at.cleanups, queue.goroutines)?,
+            None => 0,
         };
-        let after = Seen::of(fields, &reader.bytes(at, fields.g.size)?);
-        if after == seen {
-            return Ok(Runner {
-                id,
-                cleanups,
-                state: seen.state,
-                stack,
-            });
+        Ok(known.len() > cleanups && cleanups as u64 >= wanted)
+    }
+
+    /// Looks for them in the list of all (`runtime.allgs`), which only grows, and whose entries never change.
+    fn search(&self, found: &mut Vec<Known>, look: &mut Look) -> Result<(), Error> {
+        let Some(mut list) = self.list()? else {
+            look.unread_goroutines += 1;
+            return Ok(());
+        };
+        let (mut from, mut part, mut moved) = (0, PARTS.0, 0);
+        while from < list.1.min(MOST) {
+            let count = part.min(list.1.min(MOST) - from);
+            let words = self.reader.bytes(list.0.wrapping_add(from * 8), count * 8);
+            let later = self.list()?;
+            if later.is_none_or(|later| later.0 != list.0) {
+                // It was copied to where it has more room, and the old place is free.
+                moved += 1;
+                let Some(later) = later.filter(|_| moved < ATTEMPTS) else {
+                    look.unread_goroutines += (list.1 - from) as usize;
+                    return Ok(());
+                };
+                list = later;
+                continue;
+            }
+            list = later.unwrap_or(list);
+            from += count;
+            part = (part * 2).min(PARTS.1);
+            let words = match words {
+                Ok(words) => words,
+                Err(Error::Read(_)) => {
+                    look.unread_goroutines += count as usize;
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            let words = words.chunks_exact(8);
+            let places: Vec<u64> = words.filter_map(|word| number(word, 0, 8)).collect();
+            look.unread_goroutines += self.among(&places, found)?;
+            if found.len() >= MOST_RUNNERS || self.all(found)? {
+                break;
+            }
+        }
+        if from < list.1 && !self.all(found)? {
+            look.unread_goroutines += (list.1 - from) as usize;
+        }
+        // Those that are not shown have not been looked at.
+        look.unread_goroutines += found.len().saturating_sub(MOST_RUNNERS);
+        found.truncate(MOST_RUNNERS);
+        Ok(())
+    }
+
+    /// Pointer and length of the list of all: read twice, as it may be read while it is written. `None`: it never was the
+    /// same twice.
+    fn list(&self) -> Result<Option<(u64, u64)>, Error> {
+        let mut before = None;
+        for _ in 0..ATTEMPTS {
+            let now = checks::slice(self.reader, self.at.goroutines)?;
+            if now.is_some() && now == before {
+                return Ok(now);
+            }
+            before = now;
+        }
+        Ok(None)
+    }
+
+    /// Those of these goroutines that run finalizers or cleanups, and how many could not be read.
+    fn among(&self, places: &[u64], found: &mut Vec<Known>) -> Result<usize, Error> {
+        let g = &self.fields.g;
+        let start = g.status.offset.min(g.start.offset);
+        let end = (g.status.offset + 4).max(g.start.offset + 8);
+        let sound = places.iter().filter(|g| checks::pointer(**g));
+        let read = self
+            .reader
+            .gather(sound.map(|g| (g.wrapping_add(start), end - start)))?;
+        let mut unread = 0;
+        for &at in places {
+            let Some(bytes) = read.get(at.wrapping_add(start), end - start) else {
+                unread += 1;
+                continue;
+            };
+            let get = |field: Field| number(bytes, field.offset - start, field.size.min(8));
+            let status = get(g.status).unwrap_or(0) & !SCAN;
+            let function = get(g.start).unwrap_or(0);
+            let cleanups = function == self.at.run_cleanups;
+            let runs = function != 0 && (cleanups || function == self.at.run_finalizers);
+            if runs && !matches!(status, 0 | DEAD | DEAD_EXTRA) {
+                found.push(Known { at, cleanups });
+            }
+        }
+        Ok(unread)
+    }
+
+    fn runner(&self, known: Known, blocks: &FxHashSet<u64>) -> Result<Runner, Error> {
+        let seen = || {
+            let bytes = self.reader.bytes(known.at, self.fields.g.size)?;
+            Ok::<_, Error>(Seen::of(self.fields, &bytes))
+        };
+        let mut before = seen()?;
+        for _ in 0..ATTEMPTS {
+            let unwound = match before.state {
+                State::Running | State::Moving => Unwound::default(),
+                State::Waiting { .. } | State::Idle | State::Syscall { .. } | State::Runnable => {
+                    let of = (self.reader, self.arch, self.names);
+                    before.saved.unwind(of, blocks)
+                }
+            };
+            let after = seen()?;
+            if after == before {
+                return Ok(self.shown(known, before, unwound));
+            }
+            before = after;
+        }
+        before.state = State::Moving;
+        Ok(self.shown(known, before, Unwound::default()))
+    }
+
+    fn shown(&self, known: Known, seen: Seen, unwound: Unwound) -> Runner {
+        let runs = known.cleanups && seen.runs.unwrap_or(seen.state != State::Idle);
+        Runner {
+            id: seen.id,
+            cleanups: known.cleanups,
+            state: seen.state,
+            runs_cleanups: runs,
+            // What is called is taken out of its block before that only where blocks hold functions and arguments.
+            left_queue: runs && self.fields.cleanup_fn.is_some(),
+            block: unwound.block.filter(|_| runs),
+            stack: unwound.frames,
         }
     }
-    Ok(Runner {
-        id,
-        cleanups,
-        state: State::Moving,
-        stack: Vec::new(),
-    })
 }
 
 /// What of a goroutine must not change while its stack is read.
@@ -116,11 +221,9 @@ fn runner(
 struct Seen {
     id: u64,
     state: State,
-    low: u64,
-    high: u64,
-    sp: u64,
-    pc: u64,
-    lr: u64,
+    /// It runs cleanups. `None`: its struct does not tell.
+    runs: Option<bool>,
+    saved: Saved,
 }
 
 impl Seen {
@@ -132,78 +235,35 @@ impl Seen {
         let status = get(g.status) & !SCAN;
         let reason = get(g.reason);
         let idle = reason == fields.finalizer_wait || Some(reason) == fields.cleanup_wait;
+        let since = Some(get(g.since)).filter(|since| *since != 0);
         let state = match status {
             WAITING if idle => State::Idle,
             WAITING => State::Waiting {
                 reason: reason as u8,
-                since: Some(get(g.since)).filter(|since| *since != 0),
+                since,
             },
-            SYSCALL => State::Syscall,
+            SYSCALL => State::Syscall { since },
+            RUNNABLE | PREEMPTED => State::Runnable,
             _ => State::Running,
         };
         // runtime/traceback.go: within a call of the system, where that was entered.
         let (sp, pc, lr) = if status == SYSCALL {
             (get(g.syscallsp), get(g.syscallpc), 0)
         } else {
-            (
-                saved(fields.gobuf.sp),
-                saved(fields.gobuf.pc),
-                saved(fields.gobuf.lr),
-            )
+            let of = &fields.gobuf;
+            (saved(of.sp), saved(of.pc), saved(of.lr))
         };
         Self {
             id: get(g.id),
             state,
-            low: word(g.stack.offset),
-            high: word(g.stack.offset + 8),
-            sp,
-            pc,
-            lr,
+            runs: fields.g_running_cleanups.map(|field| get(field) != 0),
+            saved: Saved {
+                low: word(g.stack.offset),
+                high: word(g.stack.offset + 8),
+                sp,
+                pc,
+                lr,
+            },
         }
-    }
-
-    /// The calls on its stack (`runtime.unwinder`): each function's frame ends where `pcsp` says.
-    fn stack(&self, reader: &Reader<'_>, arch: Arch, names: &Names<'_>) -> Vec<Frame> {
-        let mut frames = Vec::new();
-        if self.sp < self.low || self.sp >= self.high || !self.sp.is_multiple_of(8) {
-            return frames;
-        }
-        let Ok(stack) = reader.bytes(self.sp, (self.high - self.sp).min(STACK)) else {
-            return frames;
-        };
-        let word = |at: u64| number(&stack, at.checked_sub(self.sp)?, 8);
-        let (mut sp, mut pc) = (self.sp, self.pc);
-        for depth in 0..DEEPEST {
-            // A return address is behind its call.
-            let call = if depth == 0 { pc } else { pc.wrapping_sub(1) };
-            let here = names.frames(call);
-            if here.is_empty() {
-                break;
-            }
-            let end = here
-                .last()
-                .is_some_and(|frame| frame.function == "runtime.goexit");
-            if end {
-                break;
-            }
-            frames.extend(here);
-            let Some(size) = names.frame_size(call).map(u64::from) else {
-                break;
-            };
-            let (Some(back), Some(next)) = (match arch {
-                Arch::Amd64 => (word(sp + size), (sp + size).checked_add(8)),
-                // The return address is at the bottom of the frame; a function without one has it in a register.
-                Arch::Arm64 if size == 0 => (Some(self.lr).filter(|_| depth == 0), Some(sp)),
-                Arch::Arm64 => (word(sp), sp.checked_add(size)),
-            }) else {
-                break;
-            };
-            if next >= self.high {
-                break;
-            }
-            (sp, pc) = (next, back);
-        }
-        frames.truncate(4 * DEEPEST);
-        frames
     }
 }

@@ -4,12 +4,13 @@ use crate::counter::Counter;
 use crate::error::Error;
 use crate::fields::Fields;
 use crate::find::{Candidates, Variables, checks, names};
+use crate::goroutines::{Goroutines, Known};
 use crate::look::{Collector, FORCED, Look, Phase, TypeName};
-use crate::mark::Mark;
+use crate::mark::{Mark, Unread};
 use crate::names::Names;
 use crate::profile::Profile;
 use crate::reader::{LIMIT, Reader};
-use crate::{goroutines, profile, queue, spans, specials};
+use crate::{profile, queue, spans, specials};
 use gobinary::layout::{Arch, Layout, Layouts};
 use gobinary::{Executable, FunctionTable, Memory, Module, Region, Slice, Span, Types};
 use rustc_hash::FxHashMap;
@@ -40,6 +41,8 @@ pub struct Heap<'a> {
     names: Names<'a>,
     candidates: Candidates,
     at: Variables,
+    /// Goroutines that the last look found to run finalizers and cleanups.
+    runners: Vec<Known>,
     reasons: FxHashMap<i64, String>,
 }
 
@@ -111,6 +114,7 @@ impl<'a> Heap<'a> {
             names: Names::new(functions, Types::new(memory, &modules, minor)),
             candidates,
             at,
+            runners: Vec::new(),
             reasons: layout
                 .constants("runtime.waitReason")
                 .map(|(name, value)| (value, name.to_owned()))
@@ -146,18 +150,23 @@ impl<'a> Heap<'a> {
     /// One look. `wanted` says of a type of pointer how many bytes of the objects are read, together with what is said
     /// of them: so a descriptor that stands in an object belongs to it.
     ///
-    /// If a collection ends meanwhile, it is made again, three times at most: marks are then of the cycle that is told.
+    /// If a collection ends meanwhile, it is made again, two times at most. Marks are of the collection that is told; those
+    /// that are not are unread ([`Look::cycle_moved`]).
     pub fn look_with(&mut self, wanted: &dyn Fn(&TypeName) -> u64) -> Result<Look, Error> {
-        const AT_MOST: u32 = 3;
+        const AGAIN: u32 = 2;
         let mut look = self.look_once(wanted)?;
-        for left in (0..AT_MOST).rev() {
+        for left in (0..=AGAIN).rev() {
             let after = self.collector()?;
-            let moved = after.cycles != look.collector.cycles;
+            look.cycle_moved = after.cycles != look.collector.cycles;
             look.collector = after;
-            if !moved || left == 0 {
+            if !look.cycle_moved || left == 0 {
                 break;
             }
             look = self.look_once(wanted)?;
+        }
+        let cycle = look.collector.cycles;
+        for special in look.specials.iter_mut().filter(|s| s.cycle != cycle) {
+            special.mark = Mark::Unread(Unread::Cycle);
         }
         Ok(look)
     }
@@ -177,23 +186,19 @@ impl<'a> Heap<'a> {
             &wanted,
             &mut look,
         )?;
-        // Behind the specials: what is swept meanwhile is then seen in both, and nothing is missed.
-        goroutines::read(
-            &reader,
-            self.arch,
-            &self.fields,
-            &self.at,
-            &self.names,
-            &mut look,
-        )?;
-        queue::read(
-            &reader,
-            &self.fields,
-            &self.at,
-            &mut self.names,
-            &wanted,
-            &mut look,
-        )?;
+        // In the order in which a release goes its way: whatever has left one part before that is read is in a later one.
+        let (fields, at) = (&self.fields, &self.at);
+        let blocks = queue::cleanups(&reader, fields, at, &mut self.names, &mut look)?;
+        let goroutines = Goroutines {
+            reader: &reader,
+            arch: self.arch,
+            fields,
+            at,
+            names: &self.names,
+        };
+        goroutines.read(&blocks, &mut self.runners, &mut look)?;
+        queue::taken(&mut look);
+        queue::finalizers(&reader, fields, at, &mut self.names, &wanted, &mut look)?;
         Ok(look)
     }
 

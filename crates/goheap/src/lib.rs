@@ -24,6 +24,7 @@ mod queue;
 mod reader;
 mod spans;
 mod specials;
+mod stack;
 
 pub use counter::Counter;
 pub use error::Error;

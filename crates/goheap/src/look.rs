@@ -19,14 +19,19 @@ pub struct Look {
     pub queue: Vec<Queued>,
     /// Entries of the queue that changed while they were read, so that they are not in it.
     pub queue_moved: usize,
+    /// What waits in the queue of cleanups is not in `queue`: where it stands was not found.
+    pub cleanups_unread: bool,
     /// Cleanups that were run, from Go 1.25 on; counted by the block, when all of it has been run.
     pub cleanups_run: Option<u64>,
     /// Goroutines that run finalizers and cleanups.
     pub runners: Vec<Runner>,
     /// The collector.
     pub collector: Collector,
-    /// Goroutines that are not dead, the runtime's own included. `None` if they were too many to be counted.
-    pub goroutines: Option<usize>,
+    /// Goroutines that were not looked at, at least: each may be one that runs finalizers or cleanups. Those that are
+    /// none are looked at only until all of these are found.
+    pub unread_goroutines: usize,
+    /// A collection ended each time it was looked at. Marks that are not of the last one that is told are unread.
+    pub cycle_moved: bool,
 }
 
 /// A span whose specials were not read.
@@ -77,6 +82,8 @@ pub struct Special {
     pub tiny: bool,
     /// What the last completed collection says of it.
     pub mark: Mark,
+    /// Which collection that is: as many were completed.
+    pub cycle: u32,
     /// What is to be done.
     pub kind: Kind,
     /// The first bytes of the object, as many as were asked for and are in its slot.
@@ -111,8 +118,13 @@ pub enum Kind {
 pub struct Queued {
     /// The call.
     pub call: Call,
-    /// It is being run.
+    /// It is being run. Of a cleanup that is told in Go 1.25 alone, where the goroutine that has its block is known: later ones
+    /// take it out of the queue before they call it ([`Runner::left_queue`]).
     pub running: bool,
+    /// Address of the block that it stands in.
+    pub block: u64,
+    /// The goroutine that has taken its block, and runs all of it: told of cleanups, from Go 1.25 on.
+    pub taken_by: Option<u64>,
     /// It is in a list of one processor that nobody runs yet: the sweep is not over.
     pub held: bool,
 }
@@ -149,6 +161,13 @@ pub struct Runner {
     pub cleanups: bool,
     /// What it does.
     pub state: State,
+    /// It runs a block of cleanups, as the runtime itself says (`g.runningCleanups`), from Go 1.25 on.
+    pub runs_cleanups: bool,
+    /// What it runs is a cleanup that has left the queue: its object is gone, and nothing tells its argument. From Go 1.26
+    /// on, a cleanup's entry is cleared before its function is called (`runtime.runCleanups`).
+    pub left_queue: bool,
+    /// The block of cleanups that it runs ([`Queued::block`]), if its stack tells.
+    pub block: Option<u64>,
     /// Calls on its stack, the innermost first; empty while it runs, as its stack then moves.
     pub stack: Vec<Frame>,
 }
@@ -179,9 +198,14 @@ pub enum State {
         /// Nanoseconds of `CLOCK_MONOTONIC`.
         since: Option<u64>,
     },
-    /// In a call of the system, or in C.
-    Syscall,
-    /// Runs on a thread, or could: no stack is shown.
+    /// In a call of the system, or in C. `since`: as of [`State::Waiting`].
+    Syscall {
+        /// Nanoseconds of `CLOCK_MONOTONIC`.
+        since: Option<u64>,
+    },
+    /// Could go on, and waits for a processor.
+    Runnable,
+    /// Runs on a thread: no stack is shown.
     Running,
     /// It changed each time it was read.
     Moving,

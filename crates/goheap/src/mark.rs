@@ -47,6 +47,9 @@ pub enum Unread {
     /// The collector was just sweeping it.
     #[error("it is being swept")]
     Sweeping,
+    /// It was read of a collection that was not the last one any more.
+    #[error("a collection ended after it was read, each time")]
+    Cycle,
     /// Its memory could not be read.
     #[error("its memory could not be read")]
     Unmapped,

@@ -2,8 +2,8 @@
 //!
 //! Facts: `runtime/mfinal.go` (`queuefinalizer`, `runFinalizers`) and `runtime/mcleanup.go` (`cleanupQueue`,
 //! `runCleanups`). A finalizer's entry stays until its function has returned; then it is cleared, and the block's count goes
-//! down. A cleanup's entry is cleared before its function is called, and the block's count set to zero when all of them
-//! have returned. All blocks that there ever were are on one list.
+//! down. A cleanup's entry is cleared when its function has returned (1.25), or before it is called (from 1.26 on), and the
+//! block's count set to zero when all of them have returned. All blocks that there ever were are on one list.
 
 use crate::error::Error;
 use crate::fields::Fields;
@@ -13,26 +13,10 @@ use crate::names::Names;
 use crate::reader::{Blocks, Gathered, Reader, number};
 use crate::specials::{CLOSURE, Closures};
 use gobinary::layout::Field;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Blocks of a list at most: six million finalizers.
 const MOST_BLOCKS: usize = 1 << 16;
-
-/// Reads both queues. The look has the goroutines that run them.
-pub fn read(
-    reader: &Reader<'_>,
-    fields: &Fields,
-    at: &Variables,
-    names: &mut Names<'_>,
-    wanted: &dyn Fn(&TypeName) -> u64,
-    look: &mut Look,
-) -> Result<(), Error> {
-    finalizers(reader, fields, at, names, wanted, look)?;
-    if at.cleanups != 0 {
-        cleanups(reader, fields, at, names, look)?;
-    }
-    Ok(())
-}
 
 /// A block as it was read.
 struct Block {
@@ -74,7 +58,9 @@ fn blocks(reader: &Reader<'_>, first: u64, link: Field, size: u64) -> Result<Vec
     Ok(found)
 }
 
-fn finalizers(
+/// Reads the queue of finalizers. The look has the goroutine that runs them: an entry stays until its function has returned,
+/// so that nothing can leave between.
+pub fn finalizers(
     reader: &Reader<'_>,
     fields: &Fields,
     at: &Variables,
@@ -138,6 +124,8 @@ fn finalizers(
             look.queue.push(Queued {
                 call,
                 running: block.at == running && i + 1 == used(block),
+                block: block.at,
+                taken_by: None,
                 held: false,
             });
         }
@@ -206,16 +194,22 @@ fn running_block(
     Ok(first.map_or(0, |block| block.at))
 }
 
-fn cleanups(
+/// Reads the queue of cleanups, and returns the addresses of all its blocks. To be read before the goroutines that run it:
+/// what leaves it is then seen with one of them ([`taken`]), or is over.
+pub fn cleanups(
     reader: &Reader<'_>,
     fields: &Fields,
     at: &Variables,
     names: &mut Names<'_>,
     look: &mut Look,
-) -> Result<(), Error> {
+) -> Result<FxHashSet<u64>, Error> {
     let (Some(queue), Some(header)) = (&fields.cleanup_queue, &fields.cleanup_header) else {
-        return Ok(());
+        return Ok(FxHashSet::default());
     };
+    if at.cleanups == 0 {
+        look.cleanups_unread = at.run_cleanups != 0;
+        return Ok(FxHashSet::default());
+    }
     look.cleanups_run = Some(checks::field(reader, at.cleanups, queue.executed)?);
     let size = fields.cleanup_fn.as_ref().map_or(8, |entry| entry.size);
     let most = fields.cleanup_block.saturating_sub(header.size) / size.max(1);
@@ -278,13 +272,39 @@ fn cleanups(
                 Some(call) => look.queue.push(Queued {
                     call,
                     running: false,
+                    block: block.at,
+                    taken_by: None,
                     held: held_back.contains(&block.at),
                 }),
                 None => look.queue_moved += 1,
             }
         }
     }
-    Ok(())
+    Ok(before.iter().map(|block| block.at).collect())
+}
+
+/// Says of entries which goroutine has taken them, once it is known which block each of these goes along. A block that
+/// two of them seem to have is nobody's.
+pub fn taken(look: &mut Look) {
+    let mut by_block: FxHashMap<u64, Option<(u64, bool)>> = FxHashMap::default();
+    for runner in &look.runners {
+        if let Some(block) = runner.block {
+            let one = (runner.id, runner.left_queue);
+            let known = by_block.entry(block);
+            known.and_modify(|by| *by = None).or_insert(Some(one));
+        }
+    }
+    for runner in &mut look.runners {
+        let is_its = |block: &u64| by_block.get(block).is_some_and(Option::is_some);
+        runner.block = runner.block.filter(is_its);
+    }
+    for queued in &mut look.queue {
+        if let Some(Some((goroutine, left))) = by_block.get_mut(&queued.block) {
+            queued.taken_by = Some(*goroutine);
+            // Go 1.25 clears an entry once its function has returned: so the first that is left runs.
+            queued.running = !std::mem::replace(left, true);
+        }
+    }
 }
 
 /// The blocks that processors fill while they sweep (`p.cleanups`): not given to a goroutine yet.

@@ -36,9 +36,10 @@ pub fn read(
             let mut batch = Batch::read(reader, fields, heap, chunk, true)?;
             let held = Held::read(reader, fields, names, wanted, &batch)?;
             batch.confirm(reader, fields, heap)?;
+            let cycle = batch.sweepgen / 2;
             for (at, read) in &batch.spans {
                 match read {
-                    Ok(read) => held.add(fields, names, wanted, read, look),
+                    Ok(read) => held.add(fields, names, wanted, (read, cycle), look),
                     Err(Unread::Moving | Unread::Sweeping) if !last => again.push(*at),
                     // A span that was freed since its arena was read has no specials any more.
                     Err(why) => unread(reader, fields, *at, *why, look)?,
@@ -123,13 +124,13 @@ impl Held {
         Ok(Self { first, closures })
     }
 
-    /// Adds what a span's specials say.
+    /// Adds what a span's specials say, and the collection that its bits are of.
     fn add(
         &self,
         fields: &Fields,
         names: &mut Names<'_>,
         wanted: &dyn Fn(&TypeName) -> u64,
-        read: &Read,
+        (read, cycle): (&Read, u32),
         look: &mut Look,
     ) {
         for special in &read.specials {
@@ -157,6 +158,7 @@ impl Held {
                     Mark::Free => Mark::Unread(Unread::Malformed),
                     other => other,
                 },
+                cycle,
                 kind,
                 bytes: bytes.and_then(|(at, len)| Some(Box::from(self.first.get(at, len)?))),
             });

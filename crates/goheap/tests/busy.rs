@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Build, RELEASES, Running, build};
-use goheap::{Call, Kind, Mark, TypeName};
+use goheap::{Call, Kind, Mark, TypeName, Unread};
 use std::time::{Duration, Instant};
 
 const KEPT: std::ops::Range<u64> = 1000..10_000;
@@ -30,11 +30,13 @@ fn busy(release: Option<&str>, time: Duration) {
         }
     };
     let end = Instant::now() + time;
-    let (mut looks, mut unread, mut dead, mut queued, mut fewest) = (0, 0, 0, 0, usize::MAX);
+    let (mut looks, mut moved, mut unread, mut dead, mut queued) = (0, 0, 0, 0, 0);
+    let mut fewest = usize::MAX;
     let first = heap.collector().expect("the collector").cycles;
     while Instant::now() < end {
         let look = heap.look_with(&wanted).expect("a look");
         looks += 1;
+        moved += u32::from(look.cycle_moved);
         unread += look.unread.len();
         let mut kept = 0;
         for special in &look.specials {
@@ -59,6 +61,11 @@ fn busy(release: Option<&str>, time: Duration) {
                     !KEPT.contains(&number),
                     "{number} has survived: {special:?}"
                 ),
+                // Of a collection before the last.
+                Mark::Unread(Unread::Cycle) => {
+                    assert!(look.cycle_moved && special.cycle != look.collector.cycles);
+                    kept += usize::from(KEPT.contains(&number));
+                }
                 Mark::Free | Mark::Unread(_) => panic!("{special:?}"),
             }
             assert!(
@@ -88,7 +95,7 @@ fn busy(release: Option<&str>, time: Duration) {
     }
     let cycles = heap.collector().expect("the collector").cycles - first;
     eprintln!(
-        "{release:?}: {looks} looks, {cycles} collections, {unread} spans unread, {dead} dead, {queued} queued, at least {fewest} kept"
+        "{release:?}: {looks} looks, {moved} in more than one cycle, {cycles} collections, {unread} spans unread, {dead} dead, {queued} queued, at least {fewest} kept"
     );
     assert!(cycles > 10, "{cycles} collections");
 }

@@ -54,7 +54,7 @@ pub struct Variables {
     pub memstats: u64,
     /// `runtime.gcController`.
     pub controller: u64,
-    /// `runtime.gcCleanups`, from 1.25 on.
+    /// `runtime.gcCleanups`, from 1.25 on. 0 there: it was not found.
     pub cleanups: u64,
     /// `runtime.allp`.
     pub processors: u64,
@@ -131,14 +131,20 @@ impl Candidates {
         targets.iter().copied().filter(all).collect()
     }
 
-    /// What may be `gcCleanups`: an empty one is all zeros, as much is, so that its parts have to be referred to too.
+    /// What may be `gcCleanups`: an empty one is all zeros, as much is, so that one of its parts has to be referred to, too.
+    /// Code without inlining has other functions count those that run; it still counts what was executed itself.
     fn cleanups(&self, fields: &Fields) -> Vec<u64> {
         let Some(queue) = &fields.cleanup_queue else {
             return Vec::new();
         };
         let targets = self.targets(5);
-        let running = |at: &u64| targets.contains(&at.wrapping_add(queue.running.offset));
-        targets.iter().copied().filter(running).collect()
+        let parts = [queue.running.offset, queue.executed.offset];
+        let has = |at: &&u64| {
+            parts
+                .iter()
+                .any(|part| targets.contains(&at.wrapping_add(*part)))
+        };
+        targets.iter().filter(has).copied().collect()
     }
 
     /// `gcphase`, `finq` and `allfin`, in the order in which `runtime.queuefinalizer` first reads them: `gcphase`,
@@ -204,10 +210,8 @@ impl Candidates {
                     .find(|at| check(reader, fields, *at).unwrap_or(false))
                     .unwrap_or(0)
             };
+        // Without it, a look says that cleanups are unread.
         let cleanups = sound(self.cleanups(fields), checks::cleanups);
-        if cleanups == 0 && self.entries[5] != 0 && fields.cleanup_queue.is_some() {
-            return Err(Error::NotFound("the queue of cleanups (gcCleanups)"));
-        }
         let [runfinq, run_finalizers, profile, profile_internal] = self.known;
         Ok(Variables {
             heap,

@@ -253,6 +253,11 @@ fn the_truth_is_told_of_a_program_with_c() {
 }
 
 #[test]
+fn the_truth_is_told_of_a_program_for_debuggers() {
+    truth(None, Build::Debug);
+}
+
+#[test]
 #[ignore = "fetches the toolchains of all releases"]
 fn the_truth_is_told_of_every_release() {
     for release in RELEASES {

@@ -6,7 +6,7 @@ use common::bent::Bent;
 use common::{Build, Running, build};
 use gobinary::Memory;
 use gobinary::layout::{Arch, Layouts};
-use goheap::{Heap, Kind, Look};
+use goheap::{Heap, Kind, Look, Runner, State};
 
 /// The release that the programs are built with.
 const MINOR: u16 = 26;
@@ -18,6 +18,7 @@ fn word(memory: &dyn Memory, addr: u64) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// Where a field stands in a struct of that release.
 fn offset(strukt: &str, field: &str) -> u64 {
     let layout = Layouts::for_release(MINOR, Arch::Amd64).expect("its layout");
     layout.field(strukt, field).expect(field).offset
@@ -95,4 +96,143 @@ fn a_list_of_arenas_that_grows_is_read_again() {
     });
     let look = heap.look().expect("a look");
     assert!(look.unread_arenas > 0);
+}
+
+/// The goroutine that runs finalizers: its struct, and as it was seen.
+fn finalizers(memory: &dyn Memory, heap: &Heap<'_>) -> u64 {
+    let at = heap.variables();
+    let (list, len) = (word(memory, at.goroutines), word(memory, at.goroutines + 8));
+    let start = offset("runtime.g", "startpc");
+    let mut all = (0..len).map(|i| word(memory, list + i * 8));
+    all.find(|g| word(memory, g + start) == at.run_finalizers)
+        .expect("the goroutine of finalizers")
+}
+
+fn runner(look: &Look) -> Option<&Runner> {
+    look.runners.iter().find(|runner| !runner.cleanups)
+}
+
+#[test]
+fn a_list_of_goroutines_that_grows_is_read_again() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let list = heap.variables().goroutines;
+    // As it was when there was one goroutine.
+    memory.bend(list + 8, 8, |count| {
+        (count == 0).then(|| vec![1, 0, 0, 0, 0, 0, 0, 0])
+    });
+    let look = heap.look().expect("a look");
+    assert!(runner(&look).is_some());
+    assert_eq!(look.unread_goroutines, 0);
+
+    // It never is the same twice.
+    let mut heap = running.attach(&live).expect("a heap");
+    memory.straighten();
+    drop(heap);
+    heap = running.attach(&memory).expect("a heap");
+    memory.bend(list + 8, 8, |count| {
+        Some(vec![1 + (count % 2) as u8, 0, 0, 0, 0, 0, 0, 0])
+    });
+    let look = heap.look().expect("a look");
+    assert!(look.unread_goroutines > 0);
+}
+
+#[test]
+fn a_goroutine_that_cannot_be_read_is_told() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let g = finalizers(&live, &heap);
+    // In the first look, and in one that knows it.
+    for _ in 0..2 {
+        memory.hide(g..g + 8 * 32);
+        let look = heap.look().expect("a look");
+        assert_eq!(runner(&look), None);
+        assert!(look.unread_goroutines > 0);
+        memory.straighten();
+        let look = heap.look().expect("a look");
+        assert_eq!(runner(&look).map(|r| r.state), Some(State::Idle));
+        assert_eq!(look.unread_goroutines, 0);
+    }
+
+    // Its struct is another goroutine's by now: all are looked at again.
+    let start = g + offset("runtime.g", "startpc");
+    memory.bend(start, 8, |_| Some(vec![0; 8]));
+    let look = heap.look().expect("a look");
+    assert_eq!((runner(&look), look.unread_goroutines), (None, 0));
+}
+
+#[test]
+fn goroutines_that_run_nothing_cost_nothing() {
+    let mut running = running();
+    running.tell("goroutines 20000");
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    for _ in 0..2 {
+        memory.bytes.set(0);
+        let look = heap.look().expect("a look");
+        assert!(runner(&look).is_some());
+        let bytes = memory.bytes.get();
+        assert!(bytes < 2 << 20, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn what_can_go_on_is_not_what_runs() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let status = finalizers(&live, &heap) + offset("runtime.g", "atomicstatus");
+    for (number, state) in [
+        (1, State::Runnable),
+        (0x1001, State::Runnable),
+        (2, State::Running),
+        (9, State::Runnable),
+    ] {
+        let number: u32 = number;
+        memory.bend(status, 4, move |_| Some(number.to_le_bytes().to_vec()));
+        let look = heap.look().expect("a look");
+        let runner = runner(&look).expect("the goroutine");
+        assert_eq!(runner.state, state);
+        assert_eq!(runner.stack.is_empty(), state == State::Running);
+        memory.straighten();
+    }
+}
+
+#[test]
+fn a_release_in_a_call_of_the_system() {
+    let mut running = running();
+    for command in ["block-in-the-system", "gc 2", "gc"] {
+        running.tell(command);
+    }
+    let memory = running.memory();
+    let mut heap = running.attach(&memory).expect("a heap");
+    let look = heap.look().expect("a look");
+    let runner = runner(&look).expect("the goroutine");
+    let State::Syscall { since } = runner.state else {
+        panic!("{runner:?}");
+    };
+    // A collection has seen it there, before it ended.
+    assert!(since.is_some() && since < look.collector.last, "{runner:?}");
+    let calls = |name: &str| runner.stack.iter().any(|frame| frame.function == name);
+    assert!(calls("main.(*Reader).release"), "{runner:?}");
+}
+
+/// Where a goroutine stopped is behind the call that it stopped in: the line is that of the call.
+#[test]
+fn the_line_is_that_of_the_call() {
+    let running = running();
+    let memory = running.memory();
+    let mut heap = running.attach(&memory).expect("a heap");
+    let look = heap.look().expect("a look");
+    let stack = &runner(&look).expect("the goroutine").stack;
+    assert_eq!(stack[0].function, "runtime.gopark", "{stack:?}");
+    let text = std::fs::read_to_string(&stack[0].file).expect("its source");
+    let line = text.lines().nth(stack[0].line as usize - 1);
+    assert!(line.is_some_and(|line| line.contains("mcall(")), "{line:?}");
 }

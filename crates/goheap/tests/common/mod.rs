@@ -28,15 +28,24 @@ pub enum Build {
     Pie,
     /// Linked by the C compiler.
     Cgo,
+    /// As debuggers want it: nothing is inlined, and nothing optimized but the runtime.
+    Debug,
 }
 
 impl Build {
-    pub const ALL: [Self; 4] = [Self::Normal, Self::Stripped, Self::Pie, Self::Cgo];
+    pub const ALL: [Self; 5] = [
+        Self::Normal,
+        Self::Stripped,
+        Self::Pie,
+        Self::Cgo,
+        Self::Debug,
+    ];
 
     fn arguments(self) -> &'static [&'static str] {
         match self {
             Self::Normal | Self::Cgo => &[],
             Self::Stripped => &["-ldflags=-s -w"],
+            Self::Debug => &["-gcflags=all=-N -l"],
             Self::Pie => &["-buildmode=pie", "-ldflags=-s -w"],
         }
     }

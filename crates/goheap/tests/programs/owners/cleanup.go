@@ -10,10 +10,7 @@ type Handle struct {
 	next *Handle
 }
 
-var (
-	handles []*Handle
-	closed  int
-)
+var handles []*Handle
 
 func closeRaw(raw int) { closed++ }
 
@@ -54,5 +51,10 @@ func newer(name string, n int) {
 		dropHandles(n)
 	case "block-cleanup":
 		dropHanging()
+	case "block-among":
+		// What is queued in one go is in one block, if it fits.
+		dropHandles(n / 2)
+		dropHanging()
+		dropHandles(n - n/2)
 	}
 }

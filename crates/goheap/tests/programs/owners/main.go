@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +36,7 @@ var (
 	tiny     []*Tiny
 	ballast  [][]byte
 	released int
+	closed   int
 	stopped  = make(chan int)
 	block    = make(chan int)
 	sink     any
@@ -52,6 +54,18 @@ func drop(n, from int) {
 	for i := 0; i < n; i++ {
 		owner(from + i)
 	}
+}
+
+// Reader is released never: its release is in a call of the system.
+type Reader struct{ pipe [2]int }
+
+func (r *Reader) release() { syscall.Read(r.pipe[0], make([]byte, 1)) }
+
+//go:noinline
+func dropReader() {
+	r := &Reader{}
+	syscall.Pipe(r.pipe[:])
+	runtime.SetFinalizer(r, (*Reader).release)
 }
 
 //go:noinline
@@ -101,6 +115,8 @@ func command(name string, n int) {
 		runtime.GC()
 	case "block":
 		dropBlocker()
+	case "block-in-the-system":
+		dropReader()
 	case "off":
 		debug.SetGCPercent(-1)
 	case "percent":
@@ -142,7 +158,7 @@ func main() {
 		n := 1
 		fmt.Fscan(strings.NewReader(in.Text()), &name, &n)
 		command(name, n)
-		fmt.Println("ok", released)
+		fmt.Println("ok", released, closed)
 	}
 	runtime.KeepAlive(kept)
 	runtime.KeepAlive(tiny)

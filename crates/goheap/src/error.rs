@@ -12,6 +12,11 @@ pub enum Error {
     /// Built with a release whose structs are not known.
     #[error("{0} is not supported: known are Go 1.18 to 1.{1}")]
     Release(String, u16),
+    /// Built with an experiment of Go that has other rules.
+    #[error(
+        "{0} is not supported: with {1}, memory is used again before a collection has judged it"
+    )]
+    Experiment(String, &'static str),
     /// Where the process has its executable could not be told.
     #[error("the executable is not mapped where it should be")]
     NotMapped,

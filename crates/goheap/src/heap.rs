@@ -55,13 +55,16 @@ impl<'a> Heap<'a> {
         let executable = program.executable;
         let info = executable.build_info()?;
         let arch = executable.arch();
+        if let Some(experiment) = refused(&info.go) {
+            return Err(Error::Experiment(info.go, experiment));
+        }
         let (newest, newest_layout) = Layouts::newest(arch).ok_or(Error::Layout("every struct"))?;
-        let refused = || Error::Release(info.go.clone(), newest);
+        let other = || Error::Release(info.go.clone(), newest);
         let minor = info.minor();
         let layout: Cow<'_, Layout> =
             match minor.map(|minor| (minor, Layouts::for_release(minor, arch))) {
                 Some((_, Some(known))) => Cow::Borrowed(known),
-                Some((minor, None)) if minor < newest => return Err(refused()),
+                Some((minor, None)) if minor < newest => return Err(other()),
                 // Newer, or built from a tree without a number.
                 _ => program
                     .layout
@@ -76,9 +79,7 @@ impl<'a> Heap<'a> {
             info.go.clone(),
         ) {
             // What does not fit is no fault of the process if its release is not known.
-            Err(Error::NotFound(_) | Error::Layout(_) | Error::Binary(_)) if !known => {
-                Err(refused())
-            }
+            Err(Error::NotFound(_) | Error::Layout(_) | Error::Binary(_)) if !known => Err(other()),
             found => found,
         }
     }
@@ -281,6 +282,16 @@ impl std::fmt::Debug for Heap<'_> {
     }
 }
 
+/// An experiment that the release was built with, and that marks cannot be told with: `go1.26.8 X:runtimefreegc`, also with
+/// a hyphen, and a list with commas (`internal/buildcfg`). With it the compiler has the runtime free objects
+/// (`runtime.freegc`), whose slots are used again while their bits stay.
+fn refused(version: &str) -> Option<&'static str> {
+    const REFUSED: [&str; 1] = ["runtimefreegc"];
+    let (_, experiments) = version.split_once("X:")?;
+    let mut named = experiments.split([',', ' ']);
+    named.find_map(|name| REFUSED.into_iter().find(|refused| *refused == name))
+}
+
 /// A module as it was linked: moved back by what the process has it moved.
 fn linked(module: &Module, bias: u64) -> Module {
     let at = |addr: u64| addr.wrapping_sub(bias);
@@ -308,5 +319,27 @@ fn linked(module: &Module, bias: u64) -> Module {
         rodata: at(module.rodata),
         gofunc: at(module.gofunc),
         ..*module
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn experiments_that_free_objects_are_refused() {
+        for version in [
+            "go1.26.8 X:runtimefreegc",
+            "go1.27.3-X:nogreenteagc,runtimefreegc",
+        ] {
+            assert_eq!(refused(version), Some("runtimefreegc"), "{version}");
+        }
+        for version in [
+            "go1.26.8",
+            "go1.26.8-X:nogreenteagc",
+            "go1.27.3 X:noruntimefreegc",
+        ] {
+            assert_eq!(refused(version), None, "{version}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use crate::find::{Variables, checks};
 use crate::look::{Call, Look, Queued, State, TypeName};
 use crate::names::Names;
 use crate::reader::{Blocks, Gathered, Reader, number};
-use crate::specials::{CLOSURE, Closures};
+use crate::specials::{ADD_CLEANUP, CLOSURE, Closures};
 use gobinary::layout::Field;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -149,10 +149,13 @@ fn finalizer_call(
         word(entry.pointer_type),
     );
     if object == 0 && pointer == 0 && word(entry.first) == 0 {
-        // A cleanup of Go 1.24: runtime.freeSpecial queues its closure without an argument. Another entry
-        // that is only half written has a function of its own.
-        let (function, argument) = closures.unwrap(names, held.get(function, CLOSURE)?);
-        return Some(Call::Cleanup { function, argument });
+        // A cleanup of Go 1.24: runtime.freeSpecial queues its closure without an argument. Any other entry is one that is
+        // only half written: the count goes up before it is.
+        let own = fields.cleanup_special.is_some() && fields.cleanup_queue.is_none();
+        let closure = held.get(function, CLOSURE).filter(|_| own)?;
+        let (function, argument) = closures.unwrap(names, closure);
+        let begun = argument.is_none() && !function.starts_with(ADD_CLEANUP);
+        return (!begun).then_some(Call::Cleanup { function, argument });
     }
     // Fields are written one after the other, the object last (runtime.queuefinalizer).
     if function == 0 || object == 0 || pointer == 0 {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 const ATTEMPTS: [usize; 4] = [2048, 256, 32, 4];
 /// Bytes of a closure of `runtime.AddCleanup`: its code, and up to three variables.
 pub const CLOSURE: u64 = 24;
+/// What the function that makes those closures is called, without its type arguments.
+pub const ADD_CLEANUP: &str = "runtime.AddCleanup[";
 
 /// Reads all specials.
 pub fn read(
@@ -274,7 +276,7 @@ impl Closures {
     pub fn unwrap(&self, names: &mut Names<'_>, closure: &[u8]) -> (Arc<str>, Option<u64>) {
         let word = |index: u64| number(closure, index * 8, 8).unwrap_or(0);
         let outer = names.function(word(0));
-        if !outer.starts_with("runtime.AddCleanup[") {
+        if !outer.starts_with(ADD_CLEANUP) {
             return (outer, None);
         }
         let direct = self.first.word(word(1));

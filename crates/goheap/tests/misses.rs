@@ -6,7 +6,7 @@ use common::bent::Bent;
 use common::{Build, Running, build};
 use gobinary::Memory;
 use gobinary::layout::{Arch, Layouts};
-use goheap::{Heap, Kind, Look, Runner, State};
+use goheap::{Heap, Kind, Look, Mark, Runner, State, Unread};
 
 /// The release that the programs are built with.
 const MINOR: u16 = 26;
@@ -235,4 +235,57 @@ fn the_line_is_that_of_the_call() {
     let text = std::fs::read_to_string(&stack[0].file).expect("its source");
     let line = text.lines().nth(stack[0].line as usize - 1);
     assert!(line.is_some_and(|line| line.contains("mcall(")), "{line:?}");
+}
+
+#[test]
+fn a_queue_of_cleanups_that_is_not_found_is_told() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    assert!(!heap.look().expect("a look").cleanups_unread);
+    let queue = heap.variables().cleanups;
+    memory.bend(queue + offset("runtime.cleanupQueue", "ng"), 4, |_| {
+        Some(vec![0xff; 4])
+    });
+    let mut heap = running.attach(&memory).expect("a heap");
+    let look = heap.look().expect("a look");
+    assert!(look.cleanups_unread);
+    // Nothing tells how many run them: all goroutines were looked at.
+    assert_eq!((look.unread_goroutines, runner(&look).is_some()), (0, true));
+}
+
+/// Reads of the heap's number of collections: one for the collector, two for the spans, one for the collector again.
+#[test]
+fn marks_of_a_collection_before_the_last_are_unread() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let at = heap.variables().heap + offset("runtime.mheap", "sweepgen");
+    let now = word(&live, at) as u32;
+    let later = move |moves: fn(u64) -> bool| {
+        move |count| {
+            Some(
+                (if moves(count) { now + 2 } else { now })
+                    .to_le_bytes()
+                    .to_vec(),
+            )
+        }
+    };
+    let marks = |look: &Look, mark: &Mark| look.specials.iter().all(|s| s.mark == *mark);
+
+    // It moves once: the look is made again.
+    memory.bend(at, 4, later(|count| count == 3));
+    let look = heap.look().expect("a look");
+    assert!(!look.cycle_moved && marks(&look, &Mark::Survived));
+    assert_eq!(look.collector.cycles, now / 2);
+
+    // It moves each time.
+    memory.straighten();
+    memory.bend(at, 4, later(|count| count % 4 == 3));
+    let look = heap.look().expect("a look");
+    assert!(look.cycle_moved && marks(&look, &Mark::Unread(Unread::Cycle)));
+    assert_eq!(look.collector.cycles, now / 2 + 1);
+    assert_eq!(kept(&look).len(), KEPT);
 }

@@ -48,6 +48,11 @@ fn by_verdict(evidence: &Evidence<'_>, group: &Group<'_>) -> Vec<String> {
         Verdict::Dropped | Verdict::NotJudged => {
             format!("{act} when its user stops, rather than leave it to a collection to come")
         }
+        Verdict::SweepPending | Verdict::ReleaseQueued if is_paused(evidence) => {
+            format!(
+                "Let the process go on: nothing is released while it is paused. {act} when its user stops"
+            )
+        }
         Verdict::SweepPending | Verdict::ReleaseQueued => {
             format!("{act} when its user stops: it will be released, but late")
         }
@@ -124,6 +129,11 @@ fn call(evidence: &Evidence<'_>, group: &Group<'_>) -> Call {
             }
         }
     }
+}
+
+/// Somebody has stopped it.
+fn is_paused(evidence: &Evidence<'_>) -> bool {
+    matches!(&evidence.process.runtime, Runtime::Go(go) if go.paused.is_some())
 }
 
 /// `GOGC=off`, and no memory limit that would have it collect all the same.

@@ -90,14 +90,25 @@ pub enum State {
     Pending,
     /// It stands in a queue.
     Queued {
-        /// The goroutine that has taken the block it stands in, if one has.
-        taken_by: Option<u64>,
+        /// Whether a goroutine has taken the block it stands in, and runs all of it.
+        taken: Taken,
     },
     /// It was called by this goroutine, and has not returned.
     Running {
         /// The goroutine's id.
         goroutine: u64,
     },
+}
+
+/// Who has taken a block of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Nobody: whoever is free next will.
+    Nobody,
+    /// This goroutine.
+    By(u64),
+    /// One of those that run some block may have: which block that is was not read.
+    Unknown,
 }
 
 /// What the last completed collection says of an object's address.

@@ -4,7 +4,7 @@ mod handle;
 mod queue;
 mod surroundings;
 
-pub use handle::{Descriptor, Handle, Mark, Owner, Ownership, RegisteredRelease, State};
+pub use handle::{Descriptor, Handle, Mark, Owner, Ownership, RegisteredRelease, State, Taken};
 pub use queue::{Doing, Queue, QueueKind, Runner, SecondLook};
 pub use surroundings::{Growth, GrowthSource, Memory, ProfiledStack};
 
@@ -87,6 +87,9 @@ pub struct Go {
     pub gc: Reading<Gc>,
     /// Queues of finalizers and cleanups. Go 1.24 and older have one for both.
     pub queues: Reading<Vec<Queue>>,
+    /// Nothing of the process runs, by what somebody else did: `a signal has stopped it`. Then a queue that does not move says
+    /// nothing of what is run. As of the last look, or an earlier one that the queues are compared with.
+    pub paused: Option<Why>,
 }
 
 /// The collector, as of the last look.

@@ -43,6 +43,8 @@ pub struct Runner {
     pub goroutine: u64,
     /// What it does.
     pub doing: Doing,
+    /// It is at the very call that it was at in an earlier look ([`Queue::second`]).
+    pub stands: bool,
 }
 
 /// What a runner does.

@@ -1,9 +1,9 @@
 //! The verdict on an owner: a table of what establishes each, the most specific first.
 
 use super::contradiction::contradiction;
-use super::queue::{Behind, blocked_by, queue_of};
+use super::queue::{Behind, blocked_by, may_be_blocked, queue_of};
 use super::{Judged, Reason};
-use crate::evidence::{Gc, Go, Mark, Owner, State};
+use crate::evidence::{Gc, Go, Mark, Owner, RegisteredRelease, State};
 use libraries::{Library, OwnerType, Registers};
 use model::Verdict;
 
@@ -26,15 +26,18 @@ struct Row {
 /// The first that is established is the verdict; nothing that contradicts itself comes here. Each
 /// row asks for every fact it rests on: taking one away leaves a row below, or none.
 const ROWS: &[Row] = &[
-    // A queue that two looks, a second apart, found not to move, behind a function that runs.
+    // Two looks, a second apart, found a function that runs not to have returned, and it waits behind that. The process went
+    // on meanwhile.
     Row {
         verdict: Verdict::ReleaseBlocked,
         established: |look| look.is_called() && look.behind().is_some(),
     },
-    // It stands in a queue that was read.
+    // It stands in a queue that was read, and not behind what may be one of those.
     Row {
         verdict: Verdict::ReleaseQueued,
-        established: |look| look.is_called() && look.queue_length().is_some_and(|n| n > 0),
+        established: |look| {
+            look.is_called() && look.queue_length().is_some_and(|n| n > 0) && !look.may_be_behind()
+        },
     },
     // A completed collection did not reach it. Spans are swept before the next may begin
     // (runtime/mgc.go, gcStart).
@@ -109,8 +112,20 @@ impl<'e> Look<'e> {
     }
 
     fn behind(&self) -> Option<Behind> {
+        if self.go.paused.is_some() {
+            return None;
+        }
         let release = self.owner.release.as_ref()?;
         blocked_by(queue_of(self.go, release.kind)?, release.state)
+    }
+
+    fn may_be_behind(&self) -> bool {
+        let release = self.owner.release.as_ref();
+        let may = |release: &RegisteredRelease| {
+            let queue = queue_of(self.go, release.kind);
+            queue.is_some_and(|queue| may_be_blocked(queue, release.state))
+        };
+        self.go.paused.is_none() && release.is_some_and(may)
     }
 
     /// What the table of libraries says of its type.
@@ -136,6 +151,9 @@ impl<'e> Look<'e> {
             (release.state, &self.go.queues)
         {
             return Reason::Queues(why.clone());
+        }
+        if self.may_be_behind() {
+            return Reason::Behind;
         }
         match (&self.owner.mark, &self.go.gc) {
             (Mark::Unread(why), _) => Reason::Mark(why.clone()),

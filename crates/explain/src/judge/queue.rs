@@ -1,6 +1,6 @@
 //! What waits behind a release that does not return.
 
-use crate::evidence::{Doing, Go, Queue, QueueKind, Runner, State};
+use crate::evidence::{Doing, Go, Queue, QueueKind, Runner, State, Taken};
 use std::sync::Arc;
 
 /// Looks that are closer than this say nothing of a queue that does not move.
@@ -22,13 +22,11 @@ pub(crate) fn queue_of(go: &Go, kind: QueueKind) -> Option<&Queue> {
     of(kind).or_else(|| of(QueueKind::Finalizer))
 }
 
-/// The release that an entry waits for, or is itself: two looks at least a second apart found the
-/// queue not to move, and what runs is known. Where several goroutines run entries and nobody has
-/// taken this one, all of them must be at it.
+/// The release that an entry waits for, or is itself: it is known what runs, and two looks at least a second apart found it
+/// to be the same call. Where several goroutines run entries and nobody is known to have taken this one, all of them must
+/// be at theirs, and the queue must not move.
 pub(crate) fn blocked_by(queue: &Queue, state: State) -> Option<Behind> {
-    let second = queue.second?;
-    let stands = second.seconds.is_finite() && second.seconds >= APART && !second.moved;
-    if !stands || queue.length == 0 {
+    if !is_apart(queue) || queue.length == 0 {
         return None;
     }
     let by_id = |id: u64| queue.runners.iter().find(|r| r.goroutine == id);
@@ -36,24 +34,42 @@ pub(crate) fn blocked_by(queue: &Queue, state: State) -> Option<Behind> {
         State::Pending => None,
         State::Running { goroutine }
         | State::Queued {
-            taken_by: Some(goroutine),
-        } => by_id(goroutine).and_then(runs),
-        State::Queued { taken_by: None } => {
-            let all: Option<Vec<Behind>> = queue.runners.iter().map(runs).collect();
-            all?.into_iter().next()
+            taken: Taken::By(goroutine),
+        } => by_id(goroutine).and_then(stands),
+        State::Queued {
+            taken: Taken::Nobody | Taken::Unknown,
+        } => {
+            let moved = queue.second.is_none_or(|second| second.moved);
+            let all: Option<Vec<Behind>> = queue.runners.iter().map(stands).collect();
+            all.filter(|_| !moved)?.into_iter().next()
         }
     }
 }
 
-fn runs(runner: &Runner) -> Option<Behind> {
+/// An entry that may wait behind a release that does not return, or behind others that do: nothing tells.
+pub(crate) fn may_be_blocked(queue: &Queue, state: State) -> bool {
+    let unknown = State::Queued {
+        taken: Taken::Unknown,
+    };
+    state == unknown && is_apart(queue) && queue.runners.iter().any(|runner| runner.stands)
+}
+
+/// Two looks, far enough apart.
+fn is_apart(queue: &Queue) -> bool {
+    let seconds = queue.second.map_or(0.0, |second| second.seconds);
+    seconds.is_finite() && seconds >= APART
+}
+
+/// What a goroutine runs that stands at it.
+fn stands(runner: &Runner) -> Option<Behind> {
     match &runner.doing {
         Doing::Running {
             function: Some(function),
             ..
-        } => Some(Behind {
+        } if runner.stands => Some(Behind {
             goroutine: runner.goroutine,
             function: function.clone(),
         }),
-        Doing::Running { function: None, .. } | Doing::Idle | Doing::Unread(_) => None,
+        Doing::Running { .. } | Doing::Idle | Doing::Unread(_) => None,
     }
 }

@@ -25,6 +25,8 @@ pub(crate) enum Reason {
     Gc(Why),
     /// The queues could not be read.
     Queues(Why),
+    /// It is queued, and it was not read whether behind a release that does not return.
+    Behind,
     /// The owner has no release, and its type is not known.
     UnknownType(String),
     /// The owner has no release, and its type registers one.
@@ -49,6 +51,7 @@ impl Reason {
             Self::ReleaseMissing(_) => 9,
             Self::Contradiction(_) => 10,
             Self::Program(_) => 11,
+            Self::Behind => 12,
         }
     }
 }
@@ -72,6 +75,9 @@ impl fmt::Display for Reason {
             ),
             Self::Gc(why) => write!(f, "the state of the collector was not read: {why}"),
             Self::Queues(why) => write!(f, "the queues of finalizers were not read: {why}"),
+            Self::Behind => f.write_str(
+                "it is queued; one of several goroutines that run releases stands at a call that does not return, and which entries it has taken was not read",
+            ),
             Self::UnknownType(name) => {
                 write!(f, "{name} has neither finalizer nor cleanup, and is not a type that is known")
             }

@@ -213,6 +213,11 @@ fn queues<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<Line>) {
         return;
     };
     lines.push((EvidenceKind::GoGc, length(queue)));
+    if let Some(why) = &go.paused {
+        let says =
+            format!("the process is paused: {why}; nothing of it runs, and no release can return");
+        lines.push((EvidenceKind::GoGc, says));
+    }
     for runner in &queue.runners {
         let says = match &runner.doing {
             Doing::Idle => format!("goroutine {} waits for entries", runner.goroutine),
@@ -237,11 +242,18 @@ fn queues<'e>(context: &Context<'e>, group: &Group<'e>, lines: &mut Vec<Line>) {
                 }
                 let long =
                     waits_seconds.map(|seconds| format!("for {} at least", duration(seconds)));
+                // Of a queue that does not move, that is told of all of it.
+                let beside = runner.stands && queue.second.is_some_and(|second| second.moved);
+                let and = if beside {
+                    "; it has not returned since the look before"
+                } else {
+                    ""
+                };
                 match (waits, long) {
-                    (Some(waits), Some(long)) => format!("{says}; waits: {waits}, {long}"),
-                    (Some(waits), None) => format!("{says}; waits: {waits}"),
-                    (None, Some(long)) => format!("{says}; waits {long}"),
-                    (None, None) => says,
+                    (Some(waits), Some(long)) => format!("{says}; waits: {waits}, {long}{and}"),
+                    (Some(waits), None) => format!("{says}; waits: {waits}{and}"),
+                    (None, Some(long)) => format!("{says}; waits {long}{and}"),
+                    (None, None) => says + and,
                 }
             }
         };

@@ -155,6 +155,7 @@ fn a_release_that_nobody_runs() {
     of_go(&mut evidence).queues.as_mut().expect("queues")[0].runners[0] = Runner {
         goroutine: 9,
         doing: Doing::Idle,
+        stands: false,
     };
     contradicts(evidence, runs, ["finalizer runs", "goroutine 9 runs none"]);
 }

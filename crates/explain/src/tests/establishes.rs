@@ -185,6 +185,16 @@ fn cases() -> Vec<Case> {
                     V::ReleaseQueued,
                 ),
                 (
+                    "the same call",
+                    |e, _| queue(e).runners[0].stands = false,
+                    V::ReleaseQueued,
+                ),
+                (
+                    "a process that runs",
+                    |e, _| of_go(e).paused = Some("a signal has stopped it".into()),
+                    V::ReleaseQueued,
+                ),
+                (
                     "a runner that runs",
                     |e, _| queue(e).runners[0].doing = Doing::Idle,
                     V::ReleaseQueued,
@@ -205,13 +215,18 @@ fn cases() -> Vec<Case> {
                         queue(e).runners.push(Runner {
                             goroutine: 6,
                             doing: Doing::Idle,
+                            stands: false,
                         });
                     },
                     V::ReleaseQueued,
                 ),
                 (
                     "the taker",
-                    |_, h| *owner_of(h) = with_state(State::Queued { taken_by: Some(99) }),
+                    |_, h| {
+                        *owner_of(h) = with_state(State::Queued {
+                            taken: Taken::By(99),
+                        });
+                    },
                     V::ReleaseQueued,
                 ),
             ],

@@ -50,6 +50,7 @@ pub(super) fn go() -> Evidence<'static> {
                 version: "go1.24.3".into(),
                 gc: Ok(gc()),
                 queues: Ok(vec![idle()]),
+                paused: None,
             })),
         },
         handles: vec![],
@@ -82,6 +83,7 @@ pub(super) fn idle() -> Queue {
         runners: vec![Runner {
             goroutine: 5,
             doing: Doing::Idle,
+            stands: false,
         }],
         second: None,
     }
@@ -94,6 +96,7 @@ pub(super) fn stuck() -> Queue {
         runners: vec![Runner {
             goroutine: 5,
             doing: running("main.(*Blocker).finalize"),
+            stands: true,
         }],
         second: Some(SecondLook {
             seconds: 1.5,
@@ -141,7 +144,9 @@ pub(super) fn with_state(state: State) -> Owner {
     owner
 }
 
-pub(super) const QUEUED: State = State::Queued { taken_by: None };
+pub(super) const QUEUED: State = State::Queued {
+    taken: Taken::Nobody,
+};
 
 pub(super) fn handle(ownership: Ownership) -> Handle {
     Handle {

@@ -45,8 +45,16 @@ fn mark() -> impl Strategy<Value = Mark> {
 fn state() -> impl Strategy<Value = State> {
     prop_oneof![
         Just(State::Pending),
-        option::of(4u64..7).prop_map(|taken_by| State::Queued { taken_by }),
+        taken().prop_map(|taken| State::Queued { taken }),
         (4u64..7).prop_map(|goroutine| State::Running { goroutine }),
+    ]
+}
+
+fn taken() -> impl Strategy<Value = Taken> {
+    prop_oneof![
+        Just(Taken::Nobody),
+        (4u64..7).prop_map(Taken::By),
+        Just(Taken::Unknown),
     ]
 }
 
@@ -150,7 +158,11 @@ fn a_queue() -> impl Strategy<Value = Queue> {
             waits_seconds: Some(s)
         }),
     ];
-    let runner = (4u64..7, doing).prop_map(|(goroutine, doing)| Runner { goroutine, doing });
+    let runner = (4u64..7, doing, any::<bool>()).prop_map(|(goroutine, doing, stands)| Runner {
+        goroutine,
+        doing,
+        stands,
+    });
     let second =
         (seconds(), any::<bool>()).prop_map(|(seconds, moved)| SecondLook { seconds, moved });
     (
@@ -191,8 +203,8 @@ fn a_gc() -> impl Strategy<Value = Gc> {
 
 fn a_runtime() -> impl Strategy<Value = Runtime> {
     prop_oneof![
-        6 => (reading(a_gc()), reading(vec(a_queue(), 0..3)))
-            .prop_map(|(gc, queues)| Runtime::Go(Box::new(Go { version: "go1.26.8".into(), gc, queues }))),
+        6 => (reading(a_gc()), reading(vec(a_queue(), 0..3)), option::weighted(0.1, why()))
+            .prop_map(|(gc, queues, paused)| Runtime::Go(Box::new(Go { version: "go1.26.8".into(), gc, queues, paused }))),
         1 => why().prop_map(|why| Runtime::GoUnread { version: None, why, needs: "".into() }),
         1 => Just(Runtime::NotGo(Language::Rust)),
         1 => why().prop_map(|why| Runtime::Unread { why, needs: "CAP_SYS_PTRACE".into() }),

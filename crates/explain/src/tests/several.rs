@@ -25,8 +25,13 @@ fn a_block_that_a_stuck_goroutine_has_taken_is_blocked_though_another_is_idle() 
     two.runners.push(Runner {
         goroutine: 6,
         doing: Doing::Idle,
+        stands: false,
     });
-    let taken = |by| with_state(State::Queued { taken_by: Some(by) });
+    let taken = |by| {
+        with_state(State::Queued {
+            taken: Taken::By(by),
+        })
+    };
     assert_eq!(
         verdict(with_queue(two.clone()), owned(taken(5))),
         Verdict::ReleaseBlocked
@@ -34,6 +39,81 @@ fn a_block_that_a_stuck_goroutine_has_taken_is_blocked_though_another_is_idle() 
     assert_eq!(
         verdict(with_queue(two), owned(taken(6))),
         Verdict::ReleaseQueued
+    );
+}
+
+/// The queue moves on beside it.
+#[test]
+fn one_of_several_that_does_not_return_blocks_what_it_has_taken() {
+    let mut two = stuck();
+    two.second = Some(SecondLook {
+        seconds: 1.5,
+        moved: true,
+    });
+    two.runners.push(Runner {
+        goroutine: 6,
+        doing: running("main.(*Other).finalize"),
+        stands: false,
+    });
+    let group = |taken| {
+        one(
+            with_queue(two.clone()),
+            owned(with_state(State::Queued { taken })),
+        )
+    };
+    let behind = group(Taken::By(5));
+    assert_eq!(behind.verdict, Verdict::ReleaseBlocked);
+    assert!(
+        behind.fix.contains("Have main.(*Blocker).finalize return"),
+        "{}",
+        behind.fix
+    );
+    assert!(
+        says(&behind)
+            .contains("(no cases), for 40 s at least; it has not returned since the look before"),
+        "{}",
+        says(&behind)
+    );
+    for taken in [Taken::By(6), Taken::Nobody] {
+        assert_eq!(group(taken).verdict, Verdict::ReleaseQueued, "{taken:?}");
+    }
+    // It may be behind that one, or not.
+    let unknown = group(Taken::Unknown);
+    assert_eq!(unknown.verdict, Verdict::Unknown);
+    assert!(
+        says(&unknown).contains("which entries it has taken"),
+        "{}",
+        says(&unknown)
+    );
+    assert!(!unknown.fix.contains("will be released"), "{}", unknown.fix);
+    // All of them stand.
+    let mut all = two.clone();
+    all.runners[1].stands = true;
+    all.second = stuck().second;
+    let owner = with_state(State::Queued {
+        taken: Taken::Unknown,
+    });
+    assert_eq!(
+        verdict(with_queue(all), owned(owner)),
+        Verdict::ReleaseBlocked
+    );
+}
+
+#[test]
+fn a_process_that_is_paused_blames_no_release() {
+    let mut evidence = with_queue(stuck());
+    of_go(&mut evidence).paused = Some("a signal has stopped it (SIGSTOP)".into());
+    let group = one(evidence, owned(with_state(QUEUED)));
+    assert_eq!(group.verdict, Verdict::ReleaseQueued);
+    assert!(
+        says(&group).contains("paused: a signal has stopped it"),
+        "{}",
+        says(&group)
+    );
+    assert!(
+        group.fix.starts_with("Let the process go on"),
+        "{}",
+        group.fix
     );
 }
 

@@ -27,6 +27,7 @@ mod mount_tree;
 pub mod mountinfo;
 pub mod namespace;
 mod namespaces;
+mod pause;
 mod read;
 pub mod runtime;
 pub mod stat;
@@ -39,6 +40,7 @@ pub use maps::Mapping;
 pub use memory::ProcessMemory;
 pub use mountinfo::{BpffsMount, BpffsMounts};
 pub use namespaces::{MountNamespace, MountNamespaces, NetNamespace, NetNamespaces};
+pub use pause::Pause;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

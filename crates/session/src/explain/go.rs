@@ -1,8 +1,11 @@
 //! The Go runtime of a process: who owns each descriptor, and what the collector says of that owner.
 
 mod owners;
+mod pauses;
 mod place;
 mod queues;
+#[cfg(test)]
+mod tests;
 mod whole;
 mod words;
 
@@ -17,6 +20,7 @@ use goheap::{Heap, Look, Phase, Program};
 use libraries::Library;
 use model::Site;
 use owners::Owners;
+use pauses::Pauses;
 use process::{Proc, ProcessMemory};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -29,6 +33,8 @@ pub struct Parts<'t> {
     regions: Vec<Region>,
     inode: Option<(u64, u64)>,
     layout: Option<Layout>,
+    /// The process itself, to see whether it is paused.
+    process: (Proc, u32),
 }
 
 /// What could not be read, and what it would take.
@@ -60,6 +66,7 @@ impl<'t> Parts<'t> {
             memory,
             regions: target.regions(),
             inode: program.inode,
+            process: (proc.clone(), target.pid),
         }))
     }
 }
@@ -119,6 +126,7 @@ pub struct Go<'p> {
     version: Option<Arc<str>>,
     reads: Reads<'p>,
     libraries: &'p [Library],
+    pauses: Pauses<'p>,
     /// When the first look was, and what it saw.
     first: Option<(Instant, Look)>,
     last: Option<(Instant, Look)>,
@@ -169,6 +177,7 @@ impl<'p> Go<'p> {
             version,
             reads,
             libraries: &target.libraries,
+            pauses: Pauses::of(parts.as_ref().ok().and_then(Option::as_ref)),
             first: None,
             last: None,
         }
@@ -185,6 +194,7 @@ impl<'p> Go<'p> {
     /// One look. `Ok(None)`: there is no runtime that could be read.
     fn look(&mut self) -> Result<Option<Look>, goheap::Error> {
         let libraries = self.libraries;
+        self.pauses.look();
         match &mut self.reads {
             Reads::Heap(heap) => heap
                 .look_with(&|name| place::bytes_wanted(name, libraries))
@@ -307,6 +317,7 @@ impl<'p> Go<'p> {
                     version: version.unwrap_or_else(|| heap.version().into()),
                     gc,
                     queues,
+                    paused: self.pauses.why(),
                 }))
             }
         }

@@ -2,6 +2,7 @@
 //! looks like it.
 
 use super::place::{Place, descriptor, integers, is_standard, place};
+use super::queues;
 use super::whole::{complete, running_cleanup};
 use super::words::Words;
 use crate::handles::Handle;
@@ -45,10 +46,8 @@ impl Owners {
         for special in &look.specials {
             found.special(special, libraries);
         }
-        let runner = look.runners.iter().find(|runner| !runner.cleanups);
-        let runner = runner.map(|runner| runner.id);
         for queued in &look.queue {
-            found.queued(queued, runner, libraries);
+            found.queued(queued, queues::state(queued, look), libraries);
         }
         found.mark_queued(marks);
         found
@@ -88,11 +87,7 @@ impl Owners {
         self.add(number, owner);
     }
 
-    fn queued(&mut self, queued: &Queued, runner: Option<u64>, libraries: &[Library]) {
-        let state = match (queued.running, runner) {
-            (true, Some(goroutine)) => State::Running { goroutine },
-            _ => State::Queued { taken_by: None },
-        };
+    fn queued(&mut self, queued: &Queued, state: State, libraries: &[Library]) {
         match &queued.call {
             Call::Finalizer {
                 object,
@@ -103,10 +98,11 @@ impl Owners {
                 let Some(number) = self.number_in(pointer, bytes.as_deref(), libraries) else {
                     return;
                 };
-                if queued.running && number < 0 {
-                    // It takes the number out of its object before it closes it.
+                if number < 0 {
+                    // One that runs takes the number out of its object before it closes it; which one does is read a
+                    // moment before what stands in the object.
                     self.runs =
-                        Some(format!("the finalizer {function} runs, and may close it").into());
+                        Some(format!("the finalizer {function} may run, and close it").into());
                 }
                 let owner = Owner {
                     address: Some(*object),

@@ -1,6 +1,6 @@
 //! What waits to be run, and whether it moves.
 
-use explain::evidence::{Doing, Queue, QueueKind, Runner, SecondLook};
+use explain::evidence::{Doing, Queue, QueueKind, Runner, SecondLook, State as Progress, Taken};
 use goheap::{Call, Look, State};
 use model::Frame;
 use rustc_hash::FxHashMap;
@@ -17,9 +17,13 @@ pub fn of(
     let kinds = kinds.into_iter().take(if own { 2 } else { 1 });
     let queues = kinds.map(|kind| Queue {
         kind,
-        length: entries(last, kind, own).count() as u64 + running_cleanups(last, kind),
+        length: entries(last, kind, own).count() as u64 + left(last, kind),
         runners: runners(last, kind)
-            .map(|runner| shown(runner, last, reason))
+            .map(|runner| Runner {
+                goroutine: runner.id,
+                doing: doing(runner, last, reason),
+                stands: first.is_some_and(|(_, first)| stands(runner, (first, last), kind, own)),
+            })
             .collect(),
         second: first.map(|(seconds, first)| SecondLook {
             seconds,
@@ -27,6 +31,32 @@ pub fn of(
         }),
     });
     queues.collect()
+}
+
+/// How far a call in the queue has come.
+pub fn state(queued: &goheap::Queued, look: &Look) -> Progress {
+    let finalizers = || look.runners.iter().find(|runner| !runner.cleanups);
+    let goroutine = queued
+        .taken_by
+        .or_else(|| queued.running.then(|| finalizers().map(|r| r.id)).flatten());
+    match (queued.running, goroutine) {
+        (true, Some(goroutine)) => Progress::Running { goroutine },
+        (_, Some(goroutine)) => Progress::Queued {
+            taken: Taken::By(goroutine),
+        },
+        (_, None) => {
+            let mut busy = look.runners.iter().filter(|r| r.runs_cleanups);
+            let of_cleanups = matches!(queued.call, Call::Cleanup { .. });
+            let unknown = of_cleanups && !queued.held && busy.any(|r| r.block.is_none());
+            Progress::Queued {
+                taken: if unknown {
+                    Taken::Unknown
+                } else {
+                    Taken::Nobody
+                },
+            }
+        }
+    }
 }
 
 /// What a queue holds. Without a queue of their own, cleanups are in that of the finalizers.
@@ -43,38 +73,63 @@ fn runners(look: &Look, kind: QueueKind) -> impl Iterator<Item = &goheap::Runner
     all.filter(move |runner| runner.cleanups == (kind == QueueKind::Cleanup))
 }
 
-/// A cleanup leaves its queue before it is called (`runtime.runCleanups`).
-fn running_cleanups(look: &Look, kind: QueueKind) -> u64 {
-    let busy = runners(look, kind).filter(|runner| runner.state != State::Idle);
-    match kind {
-        QueueKind::Finalizer => 0,
-        QueueKind::Cleanup => busy.count() as u64,
+/// Calls that have left their queue, and not returned: one of each goroutine.
+fn left(look: &Look, kind: QueueKind) -> u64 {
+    let left = runners(look, kind).filter(|runner| runner.left_queue);
+    left.count() as u64
+}
+
+fn doing(runner: &goheap::Runner, look: &Look, reason: &dyn Fn(u8) -> Option<String>) -> Doing {
+    match runner.state {
+        State::Idle => Doing::Idle,
+        // It looks for the next block, or goes to wait for one.
+        _ if runner.cleanups && !runner.runs_cleanups => Doing::Idle,
+        State::Moving => Doing::Unread("it changed each time it was read".into()),
+        State::Waiting { .. } | State::Syscall { .. } | State::Runnable | State::Running => {
+            Doing::Running {
+                function: called(runner, look).map(Into::into),
+                stack: frames(&runner.stack),
+                waits: match runner.state {
+                    State::Waiting { reason: number, .. } => reason(number).map(Into::into),
+                    State::Syscall { .. } => Some("a call of the system, or C".into()),
+                    State::Runnable => Some("a processor".into()),
+                    State::Idle | State::Running | State::Moving => None,
+                },
+                waits_seconds: since(runner).and_then(|since| {
+                    // Both on the clock of the process. A collection that runs now has seen it wait after the last
+                    // one ended.
+                    let last = i128::from(look.collector.last?);
+                    let ago = look.collector.last_unix.map(super::seconds_ago)?;
+                    Some((ago + (last - i128::from(since)) as f64 / 1e9).max(0.0))
+                }),
+            }
+        }
     }
 }
 
-fn shown(runner: &goheap::Runner, look: &Look, reason: &dyn Fn(u8) -> Option<String>) -> Runner {
-    let doing = match runner.state {
-        State::Idle => Doing::Idle,
-        State::Moving => Doing::Unread("it changed each time it was read".into()),
-        State::Waiting { .. } | State::Syscall | State::Running => Doing::Running {
-            function: called(runner, look).map(Into::into),
-            stack: frames(&runner.stack),
-            waits: match runner.state {
-                State::Waiting { reason: number, .. } => reason(number).map(Into::into),
-                _ => None,
-            },
-            waits_seconds: since(runner).and_then(|since| {
-                // Both on the clock of the process. A collection that runs now has seen it wait after the last
-                // one ended.
-                let last = i128::from(look.collector.last?);
-                let ago = look.collector.last_unix.map(super::seconds_ago)?;
-                Some((ago + (last - i128::from(since)) as f64 / 1e9).max(0.0))
-            }),
-        },
+/// A goroutine is at the very call that it was at in an earlier look: with the same stack, since the same time, and with
+/// the same calls left of the block that it goes along.
+fn stands(now: &goheap::Runner, (first, last): (&Look, &Look), kind: QueueKind, own: bool) -> bool {
+    let Some(before) = runners(first, kind).find(|before| before.id == now.id) else {
+        return false;
     };
-    Runner {
-        goroutine: runner.id,
-        doing,
+    let busy = |runner: &goheap::Runner| match runner.state {
+        State::Idle | State::Moving => false,
+        _ => !runner.cleanups || runner.runs_cleanups,
+    };
+    if !busy(before) || !busy(now) || before.stack != now.stack || waits_anew(before, now) {
+        return false;
+    }
+    match (kind, before.block, now.block) {
+        (QueueKind::Cleanup, Some(was), Some(is)) => {
+            let rest = |look: &Look| {
+                let of = look.queue.iter().filter(|queued| queued.block == is);
+                of.map(|queued| queued.call.clone()).collect::<Vec<_>>()
+            };
+            was == is && rest(first) == rest(last)
+        }
+        // Its stack tells no block, or is not there to be compared: then the whole queue has to stand.
+        _ => !moved(first, last, kind, own),
     }
 }
 
@@ -100,7 +155,9 @@ pub fn called(runner: &goheap::Runner, look: &Look) -> Option<String> {
         None
     };
     by_stack.or_else(|| {
-        let running = look.queue.iter().find(|q| q.running && !runner.cleanups)?;
+        // Of one that has taken a block, what runs is in that.
+        let its = |taken: Option<u64>| taken.map_or(!runner.cleanups, |id| id == runner.id);
+        let running = look.queue.iter().find(|q| q.running && its(q.taken_by))?;
         let (Call::Finalizer { function, .. } | Call::Cleanup { function, .. }) = &running.call;
         Some(function.to_string())
     })
@@ -138,17 +195,21 @@ fn moved(first: &Look, last: &Look, kind: QueueKind, own: bool) -> bool {
     runners.any(|before| {
         let now = last.runners.iter().find(|now| now.id == before.id);
         now.is_none_or(|now| {
-            let waits = since(before);
-            let anew = waits.is_some() && waits != since(now);
-            now.state == State::Idle || now.stack != before.stack || anew
+            now.state == State::Idle || now.stack != before.stack || waits_anew(before, now)
         })
     })
 }
 
+/// A collection has seen it wait, and then another wait of it.
+fn waits_anew(before: &goheap::Runner, now: &goheap::Runner) -> bool {
+    let waits = since(before);
+    waits.is_some() && waits != since(now)
+}
+
 fn since(runner: &goheap::Runner) -> Option<u64> {
     match runner.state {
-        State::Waiting { since, .. } => since,
-        State::Idle | State::Syscall | State::Running | State::Moving => None,
+        State::Waiting { since, .. } | State::Syscall { since } => since,
+        State::Idle | State::Runnable | State::Running | State::Moving => None,
     }
 }
 

@@ -3,14 +3,13 @@
 use super::place::descriptor;
 use super::queues;
 use explain::evidence::{Reading, Why};
-use goheap::{Look, State};
+use goheap::Look;
 
-/// A cleanup leaves its queue before it is called (`runtime.runCleanups`), and what it was registered on is gone:
-/// while it runs, nothing tells which descriptor it closes.
+/// From Go 1.26 on, a cleanup leaves its queue before it is called (`runtime.runCleanups`), and what it was registered on is
+/// gone: while it runs, nothing tells which descriptor it closes.
 pub fn running_cleanup(look: &Look) -> Option<Why> {
-    let runners = look.runners.iter();
-    let mut busy = runners.filter(|r| r.cleanups && r.state != State::Idle);
-    busy.find_map(|runner| match queues::called(runner, look) {
+    let mut left = look.runners.iter().filter(|runner| runner.left_queue);
+    left.find_map(|runner| match queues::called(runner, look) {
         Some(function) => {
             let known = libraries::cleanup(&function);
             let closes_none = known.is_some_and(|known| descriptor(known.stands).is_none());
@@ -20,14 +19,19 @@ pub fn running_cleanup(look: &Look) -> Option<Why> {
     })
 }
 
+/// Nothing that may own a descriptor, or run a release, was passed over; else what was.
 pub fn complete(look: &Look) -> Reading<()> {
     let spans = look.unread.len();
     if look.unread_arenas > 0 {
         let arenas = look.unread_arenas;
         return Err(format!("{arenas} arenas of the heap were not read").into());
     }
-    if look.goroutines.is_none() {
-        return Err("not all goroutines were looked at, and one may run a release".into());
+    if look.unread_goroutines > 0 {
+        let count = look.unread_goroutines;
+        return Err(format!("{count} goroutines were not read, and one may run a release").into());
+    }
+    if look.cleanups_unread {
+        return Err("where cleanups are queued was not found".into());
     }
     match (look.unread.first(), look.queue_moved) {
         (None, 0) => Ok(()),

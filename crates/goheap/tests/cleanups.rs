@@ -62,6 +62,7 @@ fn blocked(release: Option<&str>, how: Build) {
 
     // What has not been closed waits behind it, and nothing else: nobody else has stopped.
     let waiting = of(&look, "main.closeRaw");
+    assert!(!waiting.is_empty(), "{what}: nothing is behind it");
     assert_eq!(waiting.len() + closed, 14 + 30, "{what}: {closed} closed");
     for queued in waiting {
         assert_eq!(

@@ -325,6 +325,29 @@ fn a_release_that_does_not_return() {
     }
 }
 
+/// Nothing returns while the process is stopped: no release is to blame for that.
+#[test]
+fn a_process_that_is_stopped() {
+    let Some(program) = built(here!(), CLEANUPS) else {
+        return;
+    };
+    let program = Program::start(&program, "keep kept 1 stall cleanup gc drop dropped 3 gc");
+    // SAFETY: the process is a child of ours, and not waited for yet.
+    let stopped = unsafe { libc::kill(program.pid().cast_signed(), libc::SIGSTOP) };
+    assert_eq!(stopped, 0);
+    let (report, code) = explain(program.pid(), &["--for", "1500ms"]);
+    assert_eq!(code, Some(0));
+    let dropped = group(&report, "dropped");
+    assert_eq!(dropped["verdict"], "release-queued", "{report:#}");
+    let [says, fix] = ["evidence", "fix"].map(|field| dropped[field].to_string());
+    assert!(
+        says.contains("the process is paused: a signal has stopped it"),
+        "{says}"
+    );
+    assert!(fix.contains("Let the process go on"), "{fix}");
+    assert_eq!(verdict(&report, "kept"), "retained");
+}
+
 /// It allocates and collects all the while, and is neither stopped, nor signalled, nor written to.
 #[test]
 fn a_busy_program_does_not_notice() {

@@ -135,7 +135,7 @@ pub enum Verdict {
     /// The finalizer or cleanup of the owner is queued, or runs.
     ///
     /// **Evidence.** Its entry in the queue, and what the goroutine that runs the queue does. A queue that
-    /// moves is told so, however slow.
+    /// moves is told so, however slow, and a process that is paused, too.
     ///
     /// **Fix.** Close the handle rather than leave it to the collector.
     ///
@@ -145,7 +145,9 @@ pub enum Verdict {
     /// will ever be released.
     ///
     /// **Evidence.** Its entry in the queue; two looks at least a second apart between which the queue did
-    /// not move; the function that runs, with its stack.
+    /// not move; the function that runs, with its stack. Where several goroutines run cleanups, each takes a
+    /// block of them: then the one that has taken this entry stood at the same call in both looks, and the
+    /// others may go on. Never said of a process that is stopped, traced or frozen meanwhile.
     ///
     /// **Fix.** Have that function return: a finalizer must not wait for a lock, a channel or the network;
     /// what takes long belongs into a goroutine of its own. Up to Go 1.24 cleanups wait behind finalizers; later

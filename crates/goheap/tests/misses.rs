@@ -6,7 +6,7 @@ use common::bent::Bent;
 use common::{Build, Running, build};
 use gobinary::Memory;
 use gobinary::layout::{Arch, Layouts};
-use goheap::{Heap, Kind, Look, Mark, Runner, State, Unread};
+use goheap::{Call, Heap, Kind, Look, Mark, Runner, State, Unread};
 
 /// The release that the programs are built with.
 const MINOR: u16 = 26;
@@ -288,4 +288,33 @@ fn marks_of_a_collection_before_the_last_are_unread() {
     assert!(look.cycle_moved && marks(&look, &Mark::Unread(Unread::Cycle)));
     assert_eq!(look.collector.cycles, now / 2 + 1);
     assert_eq!(kept(&look).len(), KEPT);
+}
+
+/// The sweeper counts an entry before it writes it: what has a function and nothing else is no cleanup, as those of Go 1.24
+/// look that wait among finalizers.
+#[test]
+fn an_entry_that_is_half_written_is_none() {
+    let mut running = running();
+    for command in ["block", "gc", "drop 30", "gc"] {
+        running.tell(command);
+    }
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let whole = heap.look().expect("a look");
+    assert_eq!(whole.queue_moved, 0);
+    // Whatever the blocks are: the first that has entries.
+    let mut block = word(&live, heap.variables().all_finalizers);
+    while word(&live, block + offset("runtime.finBlock", "cnt")) as u32 == 0 {
+        block = word(&live, block + offset("runtime.finBlock", "alllink"));
+    }
+    let entry = block + offset("runtime.finBlock", "fin");
+    memory.bend(entry + 8, 32, |_| Some(vec![0; 32]));
+    let look = heap.look().expect("a look");
+    let cleanups = |queued: &&goheap::Queued| matches!(queued.call, Call::Cleanup { .. });
+    assert_eq!(look.queue.iter().filter(cleanups).count(), 0);
+    assert_eq!(
+        (look.queue_moved, look.queue.len()),
+        (1, whole.queue.len() - 1)
+    );
 }

@@ -54,7 +54,7 @@ fuzz_target!(|bytes: &[u8]| {
         if let Ok(ty) = types.read(addr) {
             let _ = (
                 ty.full_name(),
-                types.fields(&ty),
+                types.fields(&ty).map(Iterator::count),
                 types.field(&ty, "pfd.Sysfd"),
             );
         }

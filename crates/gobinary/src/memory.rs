@@ -43,6 +43,9 @@ pub enum ReadError {
     /// Not ours to read.
     #[error("reading its memory is not permitted")]
     Denied,
+    /// More than the reader is willing to read.
+    #[error("too much to read")]
+    Limit,
     /// Another error of the system, by its number.
     #[error("reading memory: error {0}")]
     Other(i32),

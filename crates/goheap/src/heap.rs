@@ -12,9 +12,10 @@ use crate::profile::Profile;
 use crate::reader::{LIMIT, Reader};
 use crate::{profile, queue, spans, specials};
 use gobinary::layout::{Arch, Layout, Layouts};
-use gobinary::{Executable, FunctionTable, Memory, Module, Region, Slice, Span, Types};
+use gobinary::{Executable, FunctionTable, Memory, Module, Region, Slice, Span};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 /// Bytes of an object that are read at most.
 const MOST_BYTES: u64 = 4096;
@@ -98,7 +99,6 @@ impl<'a> Heap<'a> {
         let modules = executable.live_modules(memory, program.regions, bias, layout)?;
         let first = modules.first().ok_or(Error::NotFound("the module"))?;
         let fields = Fields::of(layout)?;
-        // The tables are read from the file: it is at hand without a call for each step of a search.
         let functions = FunctionTable::new(executable, &linked(first, bias))?.with_bias(bias);
         let found = functions.by_names(&names())?;
         // In any order, if the C compiler has linked it.
@@ -112,7 +112,13 @@ impl<'a> Heap<'a> {
             fields,
             arch: executable.arch(),
             version,
-            names: Names::new(functions, Types::new(memory, &modules, minor)),
+            names: Names::new(
+                executable,
+                (&linked(first, bias), bias),
+                memory,
+                &modules,
+                minor,
+            )?,
             candidates,
             at,
             runners: Vec::new(),
@@ -173,8 +179,16 @@ impl<'a> Heap<'a> {
     }
 
     fn look_once(&mut self, wanted: &dyn Fn(&TypeName) -> u64) -> Result<Look, Error> {
-        let wanted = |name: &TypeName| wanted(name).min(MOST_BYTES);
+        // Asked for once of each type, however many objects have it.
+        let known = RefCell::new(FxHashMap::default());
+        let wanted = |name: &TypeName| {
+            let mut known = known.borrow_mut();
+            *known
+                .entry(name.addr)
+                .or_insert_with(|| wanted(name).min(MOST_BYTES))
+        };
         let reader = Reader::new(self.memory, LIMIT);
+        self.names.begin();
         let mut look = Look {
             collector: self.collector_of(&reader)?,
             ..Look::default()
@@ -200,6 +214,7 @@ impl<'a> Heap<'a> {
         goroutines.read(&blocks, &mut self.runners, &mut look)?;
         queue::taken(&mut look);
         queue::finalizers(&reader, fields, at, &mut self.names, &wanted, &mut look)?;
+        self.names.complete()?;
         Ok(look)
     }
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod budget;
 mod counter;
 mod error;
 mod fields;

@@ -25,7 +25,7 @@ pub struct Profile {
     pub bytes: u64,
     /// The sites with the most bytes in use, the largest first.
     pub sites: Vec<Site>,
-    /// There were more sites than were read.
+    /// There were more sites than were read, or naming those with the most bytes took too much.
     pub cut: bool,
 }
 
@@ -52,6 +52,7 @@ pub fn read(
     if buckets == 0 {
         return Ok(None);
     }
+    names.begin();
     let (of, record) = (&fields.bucket, &fields.record);
     let mut memory = Blocks::new(reader);
     let mut seen = FxHashSet::default();
@@ -105,6 +106,11 @@ pub fn read(
         for pc in stack.chunks_exact(8).filter_map(|word| number(word, 0, 8)) {
             // runtime.Callers: return addresses.
             site.stack.extend(names.frames(pc.wrapping_sub(1)));
+            if names.complete().is_err() {
+                // A stack that lacks some of its calls may name the wrong one.
+                profile.cut = true;
+                return Ok(Some(profile));
+            }
         }
         profile.sites.push(site);
     }

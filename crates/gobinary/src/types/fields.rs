@@ -24,12 +24,14 @@ pub struct Field {
 }
 
 impl<M: Memory> Types<M> {
-    /// The fields of a struct, in their order; none of another type.
-    pub fn fields(&self, of: &Type) -> Result<Vec<Field>, Error> {
+    /// The fields of a struct, in their order; none of another type. Each is read when it is asked for, so that one
+    /// who has seen enough may stop.
+    pub fn fields(
+        &self,
+        of: &Type,
+    ) -> Result<impl Iterator<Item = Result<Field, Error>> + '_, Error> {
         let (first, count) = self.field_table(of)?;
-        (0..count)
-            .map(|i| self.field_at(first.wrapping_add(i * 24)))
-            .collect()
+        Ok((0..count).map(move |i| self.field_at(first.wrapping_add(i * 24))))
     }
 
     /// Offset and type of the field that a path of names leads to through structs that hold each other (`pfd.Sysfd`).
@@ -37,9 +39,13 @@ impl<M: Memory> Types<M> {
     pub fn field(&self, of: &Type, path: &str) -> Result<Option<(u64, Type)>, Error> {
         let (mut offset, mut at) = (0_u64, of.clone());
         for name in path.split('.').take(DEPTH) {
-            let Some(field) = self.fields(&at)?.into_iter().find(|f| f.name == name) else {
+            let is_it = |field: &Result<Field, Error>| {
+                field.as_ref().map_or(true, |field| field.name == name)
+            };
+            let Some(field) = self.fields(&at)?.find(is_it) else {
                 return Ok(None);
             };
+            let field = field?;
             offset = offset.wrapping_add(field.offset);
             at = self.read(field.ty)?;
         }

@@ -50,7 +50,11 @@ fn ask(bytes: &[u8], random: &mut Random) -> usize {
             .wrapping_add(random.below(module.types.size().max(1)))
             & !7;
         if let Ok(ty) = types.read(addr) {
-            answers += usize::from(types.fields(&ty).is_ok());
+            answers += usize::from(
+                types
+                    .fields(&ty)
+                    .is_ok_and(|mut all| all.all(|field| field.is_ok())),
+            );
         }
     }
     let Some(layout) = Layouts::for_release(26, executable.arch()) else {

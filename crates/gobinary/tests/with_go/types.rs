@@ -45,7 +45,7 @@ fn check_build(how: Build) {
                         "{name}: {line}"
                     );
                 }
-                fields = types.fields(&ty).expect(line);
+                fields = types.fields(&ty).and_then(Iterator::collect).expect(line);
             }
             ["field", offset, embedded, field, ..] => {
                 let is = fields.remove(0);

@@ -15,8 +15,10 @@ use crate::specials::{ADD_CLEANUP, CLOSURE, Closures};
 use gobinary::layout::Field;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-/// Blocks of a list at most: six million finalizers.
+/// Blocks of a list at most. The limit of a look lets no more than some ten thousand of them be read.
 const MOST_BLOCKS: usize = 1 << 16;
+/// Bytes of a block at most (`_FinBlockSize` is 4 KiB; cleanups have blocks of 512 bytes).
+const MOST_BYTES: u64 = 16 << 10;
 
 /// A block as it was read.
 struct Block {
@@ -40,22 +42,53 @@ impl Block {
     }
 }
 
-/// All blocks from a variable on, by their field that links them.
-fn blocks(reader: &Reader<'_>, first: u64, link: Field, size: u64) -> Result<Vec<Block>, Error> {
-    let mut found = Vec::new();
-    let mut seen = FxHashSet::default();
-    let mut memory = Blocks::new(reader);
-    let mut next = reader.word(first)?;
-    while checks::pointer(next) && found.len() < MOST_BLOCKS && seen.insert(next) {
-        let mut bytes = vec![0; size as usize];
-        if !memory.fill(next, &mut bytes)? {
-            break;
+/// A list of blocks.
+struct List {
+    blocks: Vec<Block>,
+    /// By address, the index of each.
+    by_address: FxHashMap<u64, usize>,
+    /// It led to what is no block, could not be read, or was passed before: there may be more.
+    is_cut: bool,
+}
+
+impl List {
+    /// All blocks from a variable on, by their field that links them.
+    fn read(reader: &Reader<'_>, first: u64, link: Field, size: u64) -> Result<Self, Error> {
+        if size > MOST_BYTES {
+            return Err(Error::TooMuch("bytes of a block of what waits to be run"));
         }
-        let block = Block { at: next, bytes };
-        next = block.get(link);
-        found.push(block);
+        let mut list = Self {
+            blocks: Vec::new(),
+            by_address: FxHashMap::default(),
+            is_cut: false,
+        };
+        let mut memory = Blocks::new(reader);
+        let mut next = reader.word(first)?;
+        while next != 0 {
+            if list.blocks.len() >= MOST_BLOCKS {
+                return Err(Error::TooMuch("blocks of what waits to be run"));
+            }
+            // Blocks that overlap are copied as often as the list says.
+            reader.spend(size)?;
+            let mut bytes = vec![0; size as usize];
+            if !checks::pointer(next)
+                || list.by_address.contains_key(&next)
+                || !memory.fill(next, &mut bytes)?
+            {
+                list.is_cut = true;
+                break;
+            }
+            let block = Block { at: next, bytes };
+            next = block.get(link);
+            list.by_address.insert(block.at, list.blocks.len());
+            list.blocks.push(block);
+        }
+        Ok(list)
     }
-    Ok(found)
+
+    fn get(&self, at: u64) -> Option<&Block> {
+        self.blocks.get(*self.by_address.get(&at)?)
+    }
 }
 
 /// Reads the queue of finalizers. The look has the goroutine that runs them: an entry stays until its function has returned,
@@ -70,32 +103,36 @@ pub fn finalizers(
 ) -> Result<(), Error> {
     let (of, entry) = (&fields.finalizer_block, &fields.finalizer);
     let most = of.entries.size / entry.size.max(1);
-    let before = blocks(reader, at.all_finalizers, of.all, of.size)?;
+    let list = List::read(reader, at.all_finalizers, of.all, of.size)?;
+    let before = &list.blocks;
     let word = |bytes: &[u8], field: Field| number(bytes, field.offset, 8).unwrap_or(0);
     let used = |block: &Block| block.get(of.count).min(most);
+    let entries = || {
+        before
+            .iter()
+            .flat_map(|block| block.entries(of.entries.offset, entry.size, used(block)))
+    };
     // What the entries refer to.
-    let mut ranges = Vec::new();
-    for (_, bytes) in before
-        .iter()
-        .flat_map(|block| block.entries(of.entries.offset, entry.size, used(block)))
-    {
+    let held = reader.gather(entries().flat_map(|(_, bytes)| {
         let (function, object) = (word(bytes, entry.function), word(bytes, entry.argument));
-        ranges.push((function, if object == 0 { CLOSURE } else { 8 }));
         let pointer = word(bytes, entry.pointer_type);
-        if object != 0 && pointer != 0 {
-            ranges.push((object, wanted(&names.type_name(pointer))));
-        }
-    }
-    let held = reader.gather(ranges)?;
-    let closures = before
-        .iter()
-        .flat_map(|block| block.entries(of.entries.offset, entry.size, used(block)));
-    let closures = closures
+        let len = if object != 0 && pointer != 0 {
+            wanted(&names.type_name(pointer))
+        } else {
+            0
+        };
+        [
+            (function, if object == 0 { CLOSURE } else { 8 }),
+            (object, len),
+        ]
+    }))?;
+    let closures = entries()
         .filter(|(_, bytes)| word(bytes, entry.argument) == 0)
         .filter_map(|(_, bytes)| held.get(word(bytes, entry.function), CLOSURE));
     let closures = Closures::read(reader, closures)?;
 
-    let after = blocks(reader, at.all_finalizers, of.all, of.size)?;
+    let after = List::read(reader, at.all_finalizers, of.all, of.size)?;
+    look.queue_moved += usize::from(list.is_cut || after.is_cut);
     let idle = !look
         .runners
         .iter()
@@ -103,10 +140,10 @@ pub fn finalizers(
     let running = if idle {
         0
     } else {
-        running_block(reader, fields, at, &before)?
+        running_block(reader, fields, at, before)?
     };
-    for block in &before {
-        let Some(later) = after.iter().find(|later| later.at == block.at) else {
+    for block in before {
+        let Some(later) = after.get(block.at) else {
             continue;
         };
         for (i, bytes) in block.entries(of.entries.offset, entry.size, used(block)) {
@@ -121,6 +158,7 @@ pub fn finalizers(
                 look.queue_moved += 1;
                 continue;
             };
+            reader.keep(size_of::<Queued>() as u64)?;
             look.queue.push(Queued {
                 call,
                 running: block.at == running && i + 1 == used(block),
@@ -184,13 +222,13 @@ fn running_block(
     all: &[Block],
 ) -> Result<u64, Error> {
     let of = &fields.finalizer_block;
-    let queued: FxHashSet<u64> = blocks(reader, at.finalizers, of.next, of.size)?
-        .iter()
-        .map(|block| block.at)
-        .collect();
+    let queued = List::read(reader, at.finalizers, of.next, of.size)?;
+    if queued.is_cut {
+        return Ok(0);
+    }
     let taken: Vec<&Block> = all
         .iter()
-        .filter(|block| block.get(of.count) > 0 && !queued.contains(&block.at))
+        .filter(|block| block.get(of.count) > 0 && queued.get(block.at).is_none())
         .collect();
     let follows: FxHashSet<u64> = taken.iter().map(|block| block.get(of.next)).collect();
     let first = taken.iter().find(|block| !follows.contains(&block.at));
@@ -217,7 +255,8 @@ pub fn cleanups(
     let size = fields.cleanup_fn.as_ref().map_or(8, |entry| entry.size);
     let most = fields.cleanup_block.saturating_sub(header.size) / size.max(1);
     let first = at.cleanups.wrapping_add(queue.all.offset);
-    let before = blocks(reader, first, header.all, fields.cleanup_block)?;
+    let list = List::read(reader, first, header.all, fields.cleanup_block)?;
+    let before = &list.blocks;
     let used = |block: &Block| block.get(header.count).min(most);
     let word = |bytes: &[u8], field: Field| number(bytes, field.offset, 8).unwrap_or(0);
     let entries = || {
@@ -225,17 +264,13 @@ pub fn cleanups(
             .iter()
             .flat_map(|block| block.entries(header.size, size, used(block)))
     };
-    let mut ranges = Vec::new();
-    for (_, bytes) in entries() {
-        match &fields.cleanup_fn {
-            Some(entry) => {
-                ranges.push((word(bytes, entry.function), 8));
-                ranges.push((word(bytes, entry.argument), 8));
-            }
-            None => ranges.push((number(bytes, 0, 8).unwrap_or(0), CLOSURE)),
-        }
-    }
-    let held = reader.gather(ranges)?;
+    let held = reader.gather(entries().flat_map(|(_, bytes)| match &fields.cleanup_fn {
+        Some(entry) => [
+            (word(bytes, entry.function), 8),
+            (word(bytes, entry.argument), 8),
+        ],
+        None => [(number(bytes, 0, 8).unwrap_or(0), CLOSURE), (0, 0)],
+    }))?;
     let closure = |bytes: &[u8]| held.get(number(bytes, 0, 8)?, CLOSURE);
     let closures = match &fields.cleanup_fn {
         Some(_) => None,
@@ -244,10 +279,11 @@ pub fn cleanups(
             entries().filter_map(|(_, bytes)| closure(bytes)),
         )?),
     };
-    let after = blocks(reader, first, header.all, fields.cleanup_block)?;
+    let after = List::read(reader, first, header.all, fields.cleanup_block)?;
+    look.queue_moved += usize::from(list.is_cut || after.is_cut);
     let held_back = processors(reader, fields, at)?;
-    for block in &before {
-        let Some(later) = after.iter().find(|later| later.at == block.at) else {
+    for block in before {
+        let Some(later) = after.get(block.at) else {
             continue;
         };
         for (i, bytes) in block.entries(header.size, size, used(block)) {
@@ -271,6 +307,7 @@ pub fn cleanups(
                 }),
                 (None, None) => None,
             };
+            reader.keep(size_of::<Queued>() as u64)?;
             match call.filter(|_| same && i < used(later)) {
                 Some(call) => look.queue.push(Queued {
                     call,

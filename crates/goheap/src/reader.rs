@@ -8,6 +8,8 @@ use std::collections::hash_map::Entry;
 
 /// Bytes that one look reads at most.
 pub const LIMIT: u64 = 256 << 20;
+/// Bytes at most that stay when a look is over: what it says.
+const KEPT: u64 = 192 << 20;
 /// What [`Blocks`] reads at once. The runtime's small structs come from chunks of this size
 /// (`runtime._FixAllocChunk`).
 const BLOCK: u64 = 16 << 10;
@@ -20,11 +22,16 @@ const LONGEST: u64 = 64 << 10;
 
 /// What an entry of a list costs that is kept, or passed.
 const ENTRY: u64 = 16;
+/// What a call costs beside what it reads: as much as a small page.
+const CALL: u64 = 256;
+/// The same of one of many that are read together.
+const PIECE: u64 = 64;
 
 /// An address space with a limit of what is read of it.
 pub struct Reader<'m> {
     memory: &'m dyn Memory,
     left: Cell<u64>,
+    room: Cell<u64>,
 }
 
 impl<'m> Reader<'m> {
@@ -33,6 +40,7 @@ impl<'m> Reader<'m> {
         Self {
             memory,
             left: Cell::new(limit),
+            room: Cell::new(KEPT),
         }
     }
 
@@ -43,10 +51,17 @@ impl<'m> Reader<'m> {
         left.map(|_| ()).ok_or(Error::TooMuch("memory"))
     }
 
+    /// Counts what the look will hold when it is over.
+    pub fn keep(&self, bytes: u64) -> Result<(), Error> {
+        let room = self.room.get().checked_sub(bytes);
+        self.room.set(room.unwrap_or(0));
+        room.map(|_| ())
+            .ok_or(Error::TooMuch("specials and calls that wait"))
+    }
+
     /// Fills `buf`.
     pub fn fill(&self, addr: u64, buf: &mut [u8]) -> Result<(), Error> {
-        // A call costs about as much as a page.
-        self.spend(buf.len() as u64 + 64)?;
+        self.spend(buf.len() as u64 + CALL)?;
         Ok(self.memory.read(addr, buf)?)
     }
 
@@ -79,8 +94,8 @@ impl<'m> Reader<'m> {
     pub fn gather(&self, ranges: impl IntoIterator<Item = (u64, u64)>) -> Result<Gathered, Error> {
         let mut wanted: Vec<(u64, u64)> = Vec::new();
         for range in ranges.into_iter().filter(|(_, len)| *len > 0) {
-            // Before it takes memory of ours.
-            self.spend(ENTRY)?;
+            // Before it takes memory of ours. Whoever asks for it may copy it, and of one page as often as he likes.
+            self.spend(range.1.saturating_add(ENTRY))?;
             wanted.push(range);
         }
         wanted.sort_unstable();
@@ -99,7 +114,7 @@ impl<'m> Reader<'m> {
             }
         }
         let total: u64 = merged.iter().map(|(start, end)| end - start).sum();
-        self.spend(total + merged.len() as u64 * 64)?;
+        self.spend(total + merged.len() as u64 * PIECE)?;
         let mut bytes = vec![0; total as usize];
         let mut pieces = Vec::with_capacity(merged.len());
         let mut rest = &mut bytes[..];
@@ -186,8 +201,8 @@ impl<'r, 'm> Blocks<'r, 'm> {
 
     /// Fills `buf`; false if it cannot be read.
     pub fn fill(&mut self, addr: u64, buf: &mut [u8]) -> Result<bool, Error> {
-        // A list may lead in a circle of blocks that are known.
-        self.reader.spend(ENTRY)?;
+        // A list may lead in a circle of blocks that are known. A copy costs less than what is read.
+        self.reader.spend(ENTRY + buf.len() as u64 / 4)?;
         let mut done = 0;
         while done < buf.len() {
             let Some(at) = addr.checked_add(done as u64) else {

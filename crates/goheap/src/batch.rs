@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::fields::{CleanupSpecial, Fields};
 use crate::find::checks::pointer;
+use crate::look::Special;
 use crate::mark::{Bits, Swept, Unread};
 use crate::reader::{Blocks, Gathered, Reader, number};
 use crate::spans::{Inline, Span, sweepgen};
@@ -10,6 +11,8 @@ use gobinary::layout::Field;
 
 /// Specials of one batch at most.
 const MOST_SPECIALS: usize = 1 << 20;
+/// Specials of one span at most. It has 1024 objects at most, or a single large one, and each has few.
+const MOST_OF_SPAN: usize = 1 << 16;
 
 /// A special as it was read, its own bytes included.
 #[derive(Debug, Clone)]
@@ -173,7 +176,9 @@ impl Batch {
                 Err(why) => *one = Err(why),
             }
         }
-        Ok(())
+        let confirmed = self.spans.iter().filter_map(|(_, one)| one.as_ref().ok());
+        let specials: usize = confirmed.map(|read| read.specials.len()).sum();
+        reader.keep((specials * size_of::<Special>()) as u64)
     }
 }
 
@@ -206,9 +211,13 @@ fn list(
     let short = (head.size as usize).min(LONGEST);
     let mut specials: Vec<RawSpecial> = Vec::new();
     let mut next = span.specials;
+    let mut circle = Circle::from(next);
     while next != 0 {
-        if !pointer(next) || specials.len() >= MOST_SPECIALS {
+        if !pointer(next) {
             return Ok(Err(Unread::Moving));
+        }
+        if specials.len() >= MOST_OF_SPAN {
+            return Ok(Err(Unread::Malformed));
         }
         let mut special = RawSpecial {
             at: next,
@@ -242,8 +251,43 @@ fn list(
         }
         next = get(&special.bytes, head.next);
         specials.push(special);
+        if circle.closes(next) {
+            // Of a list that was changed while it was followed, or of one that somebody made up.
+            return Ok(Err(Unread::Moving));
+        }
     }
     Ok(Ok(specials))
+}
+
+/// Finds that a list leads in a circle, at the latest when it has been followed three times as far as it goes before it
+/// repeats itself (Brent).
+struct Circle {
+    /// What is waited for.
+    mark: u64,
+    /// Steps since it was set, and steps until the next is.
+    steps: (usize, usize),
+}
+
+impl Circle {
+    fn from(first: u64) -> Self {
+        Self {
+            mark: first,
+            steps: (0, 1),
+        }
+    }
+
+    /// The list goes on with `next`: whether that was passed before.
+    fn closes(&mut self, next: u64) -> bool {
+        if next == self.mark {
+            return true;
+        }
+        self.steps.0 += 1;
+        if self.steps.0 == self.steps.1 {
+            self.mark = next;
+            self.steps = (0, self.steps.1 * 2);
+        }
+        false
+    }
 }
 
 /// Bytes of a special of this kind that are wanted.

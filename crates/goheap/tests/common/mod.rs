@@ -3,6 +3,7 @@
 
 pub mod bent;
 pub mod image;
+pub mod made_up;
 
 use gobinary::{Executable, Memory, Piece, ReadError, Region};
 use goheap::{Heap, Program};

@@ -1,0 +1,449 @@
+//! What a process that makes its books up can have one look cost: bounded time and memory, and an error that says so.
+
+mod common;
+
+use common::made_up::{MadeUp, Structs, field};
+use common::{Build, Running, build};
+use gobinary::layout::{Arch, Layout, Layouts};
+use goheap::{Error, Heap, Kind, Look, Unread};
+use std::alloc::{GlobalAlloc, Layout as Size, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Bytes that are allocated, and the most that were.
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static MOST: AtomicUsize = AtomicUsize::new(0);
+/// One test after the other, as they share these.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What a look may cost, as tests are compiled.
+const TIME: Duration = Duration::from_secs(20);
+const MEMORY: usize = 640 << 20;
+
+struct Counted;
+
+fn grown(bytes: usize) {
+    let now = NOW.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    MOST.fetch_max(now, Ordering::Relaxed);
+}
+
+// SAFETY: all is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counted {
+    unsafe fn alloc(&self, size: Size) -> *mut u8 {
+        grown(size.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(size) }
+    }
+
+    unsafe fn alloc_zeroed(&self, size: Size) -> *mut u8 {
+        grown(size.size());
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc_zeroed(size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, size: Size) {
+        NOW.fetch_sub(size.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(at, size) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, size: Size, new: usize) -> *mut u8 {
+        grown(new);
+        NOW.fetch_sub(size.size(), Ordering::Relaxed);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(at, size, new) }
+    }
+}
+
+#[global_allocator]
+static COUNTED: Counted = Counted;
+
+/// Regions, by what is in them.
+const ARENA_LIST: u64 = MadeUp::region(0);
+const TABLE: u64 = MadeUp::region(1);
+const ARENAS: u64 = MadeUp::region(2);
+const SPANS: u64 = MadeUp::region(3);
+const SPECIALS: u64 = MadeUp::region(4);
+const ONES: u64 = MadeUp::region(5);
+const OTHER: u64 = MadeUp::region(6);
+
+/// Bytes from one made-up arena, span and special to the next.
+const ARENA: u64 = 2 << 20;
+const SPAN: u64 = 256;
+const SPECIAL: u64 = 64;
+/// Pages of an arena.
+const PAGES: u64 = 8192;
+
+struct Target {
+    running: Running,
+    layout: &'static Layout,
+}
+
+fn target(commands: &[&str]) -> Target {
+    let built = build("owners", None, Build::Stripped, "amd64");
+    let mut running = Running::start(&built, &[]);
+    for command in commands {
+        running.tell(command);
+    }
+    let info = running.executable.build_info().expect("its release");
+    let minor = info.minor().expect("its release");
+    Target {
+        running,
+        layout: Layouts::for_release(minor, Arch::Amd64).expect("its layout"),
+    }
+}
+
+impl Target {
+    /// A heap of so many spans, each with the list of specials that `first` gives.
+    fn make_heap<'m>(
+        &self,
+        memory: &MadeUp<'m>,
+        heap: &mut Heap<'_>,
+        spans: u64,
+        first: impl Fn(u64) -> u64 + 'm,
+    ) {
+        let place = |strukt, name| field(self.layout, strukt, name);
+        let cycles = heap.collector().expect("a collector").cycles;
+        let at = heap.variables().heap;
+        let (list, _) = place("runtime.mheap", "heapArenas");
+        let arenas = spans.div_ceil(PAGES);
+        memory.set(at + list, ARENA_LIST);
+        memory.set(at + list + 8, arenas);
+        memory.set(at + list + 16, arenas);
+        memory.set(at + place("runtime.mheap", "arenas").0, TABLE);
+        memory.fill_region(ARENA_LIST, |offset| offset / 8);
+        memory.fill_region(TABLE, |offset| ARENAS + offset / 8 * ARENA);
+        let (bitmap, _) = place("runtime.heapArena", "pageSpecials");
+        let (pages, _) = place("runtime.heapArena", "spans");
+        memory.fill_region(ARENAS, move |offset| {
+            let (arena, within) = (offset / ARENA, offset % ARENA);
+            if let Some(page) = within.checked_sub(pages).filter(|page| *page < PAGES * 8) {
+                return SPANS + (arena * PAGES + page / 8) * SPAN;
+            }
+            match within.checked_sub(bitmap).filter(|byte| *byte < PAGES / 8) {
+                Some(byte) => {
+                    let left = spans.saturating_sub(arena * PAGES + byte * 8);
+                    1_u64
+                        .checked_shl(left as u32)
+                        .map_or(u64::MAX, |bit| bit - 1)
+                }
+                None => 0,
+            }
+        });
+        let of = |name| place("runtime.mspan", name);
+        let with = |structs: Structs<'m>, name, value: Box<dyn Fn(u64) -> u64 + 'm>| {
+            structs.with(of(name).0, of(name).1, value)
+        };
+        let mut structs = Structs::every(SPAN);
+        for (name, value) in [
+            ("startAddr", None),
+            ("npages", Some(1)),
+            ("freeindex", Some(512)),
+            ("nelems", Some(512)),
+            ("allocBits", Some(ONES)),
+            ("gcmarkBits", Some(ONES)),
+            ("sweepgen", Some(u64::from(cycles) * 2)),
+            ("spanclass", Some(4)),
+            ("state", Some(1)),
+            ("elemsize", Some(16)),
+        ] {
+            structs = match value {
+                Some(value) => with(structs, name, Box::new(move |_| value)),
+                None => with(structs, name, Box::new(|n| 0xc0_0000_0000 + n * 8192)),
+            };
+        }
+        structs = with(structs, "specials", Box::new(first));
+        memory.fill_region(SPANS, move |offset| structs.word(offset));
+        memory.fill_region(ONES, |_| u64::MAX);
+    }
+
+    /// Specials whose next ones, and kinds, go by their numbers.
+    fn specials<'m>(&self, kind: &str, next: impl Fn(u64) -> u64 + 'm) -> Structs<'m> {
+        let of = |name| field(self.layout, "runtime.special", name);
+        let kind = self.layout.constant(&format!("runtime._KindSpecial{kind}"));
+        let kind = kind.expect("a kind") as u64;
+        Structs::every(SPECIAL).with(of("next").0, 8, next).with(
+            of("kind").0,
+            of("kind").1,
+            move |_| kind,
+        )
+    }
+}
+
+/// What something cost.
+struct Cost {
+    took: Duration,
+    bytes: usize,
+}
+
+/// Does something within the limits.
+fn within<T>(what: &str, memory: &MadeUp<'_>, does: impl FnOnce() -> T) -> (T, Cost) {
+    memory.reset();
+    let before = NOW.load(Ordering::Relaxed);
+    MOST.store(before, Ordering::Relaxed);
+    let began = Instant::now();
+    let done = does();
+    let cost = Cost {
+        took: began.elapsed(),
+        bytes: MOST.load(Ordering::Relaxed) - before,
+    };
+    println!(
+        "{what}: {:?}, at most {} MiB; {} calls, {} MiB read",
+        cost.took,
+        cost.bytes >> 20,
+        memory.calls.get(),
+        memory.bytes.get() >> 20
+    );
+    assert!(cost.took < TIME, "{what}: {:?}", cost.took);
+    assert!(cost.bytes < MEMORY, "{what}: {} MiB", cost.bytes >> 20);
+    (done, cost)
+}
+
+fn too_much(look: Result<Look, Error>) {
+    assert!(matches!(look, Err(Error::TooMuch(_))), "{look:?}");
+}
+
+/// One span's list leads back to its first special: that one is not read, and all others are.
+#[test]
+fn a_circle_costs_its_span_alone() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.make_heap(&memory, &mut heap, 100, |span| {
+        SPECIALS + span * 4 * SPECIAL
+    });
+    // Four of each span; of the tenth, the last one is followed by the second.
+    let next = |n: u64| match n {
+        39 => SPECIALS + 37 * SPECIAL,
+        n if n % 4 == 3 => 0,
+        n => SPECIALS + (n + 1) * SPECIAL,
+    };
+    let specials = target.specials("WeakHandle", next);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    let (look, cost) = within("a circle", &memory, || heap.look());
+    let look = look.expect("a look");
+    assert_eq!(look.specials.len(), 99 * 4);
+    assert!(
+        look.specials
+            .iter()
+            .all(|special| special.kind == Kind::Weak)
+    );
+    let [unread] = &look.unread[..] else {
+        panic!("{:?}", look.unread);
+    };
+    assert_eq!(unread.why, Unread::Moving);
+    assert_eq!(unread.start, 0xc0_0000_0000 + 9 * 8192);
+    assert!(cost.bytes < 4 << 20 && memory.bytes.get() < 4 << 20);
+}
+
+/// A list without a circle and without an end.
+#[test]
+fn an_endless_list_costs_its_span_alone() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.make_heap(&memory, &mut heap, 2, |span| SPECIALS + span * SPECIAL);
+    let next = |n: u64| {
+        if n == 0 {
+            0
+        } else {
+            SPECIALS + (n + 1) * SPECIAL
+        }
+    };
+    let specials = target.specials("WeakHandle", next);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    let (look, _) = within("an endless list", &memory, || heap.look());
+    let look = look.expect("a look");
+    assert_eq!((look.specials.len(), look.unread.len()), (1, 1));
+}
+
+/// Many spans share one list, so that their specials take little to read.
+#[test]
+fn spans_that_share_a_list_are_too_much() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let kinds = ["WeakHandle", "Finalizer", "Cleanup"];
+    // As long as a list may be, and as short as goes into a batch.
+    for (kind, length) in kinds
+        .into_iter()
+        .flat_map(|kind| [(kind, 60_000), (kind, 500)])
+    {
+        let live = target.running.memory();
+        let memory = MadeUp::new(&live);
+        let mut heap = target.running.attach(&memory).expect("a heap");
+        target.make_heap(&memory, &mut heap, 100_000, |_| SPECIALS);
+        let next = move |n: u64| {
+            if n < length {
+                SPECIALS + (n + 1) * SPECIAL
+            } else {
+                0
+            }
+        };
+        let specials = target.specials(kind, next);
+        memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+        let (look, _) = within(&format!("{length} of {kind}"), &memory, || {
+            heap.look_with(&|_| 4096)
+        });
+        too_much(look);
+    }
+}
+
+/// Blocks of the queue that overlap but for eight bytes: each is the next of the one before.
+#[test]
+fn blocks_that_overlap_are_too_much() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    for cleanups in [false, true] {
+        let live = target.running.memory();
+        let memory = MadeUp::new(&live);
+        let mut heap = target.running.attach(&memory).expect("a heap");
+        let at = heap.variables();
+        let (variable, (link, _)) = if cleanups {
+            let (all, _) = field(target.layout, "runtime.cleanupQueue", "all");
+            let link = field(target.layout, "runtime.cleanupBlockHeader", "alllink");
+            (at.cleanups + all, link)
+        } else {
+            let link = field(target.layout, "runtime.finBlock", "alllink");
+            (at.all_finalizers, link)
+        };
+        memory.set(variable, OTHER);
+        // Every word is the address of the block that follows the one whose link it is, and a count beyond all limits.
+        memory.fill_region(OTHER, move |offset| OTHER + offset + 8 - link);
+        let what = if cleanups { "cleanups" } else { "finalizers" };
+        let (look, _) = within(what, &memory, || heap.look_with(&|_| 4096));
+        too_much(look);
+    }
+}
+
+/// A list of blocks that goes on to where nothing is hides what is behind.
+#[test]
+fn a_queue_that_is_cut_is_told() {
+    let _turn = TURN.lock();
+    let target = target(&["keep 10", "gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    assert_eq!(heap.look().expect("a look").queue_moved, 0);
+    memory.set(heap.variables().all_finalizers, MadeUp::region(15));
+    assert_eq!(heap.look().expect("a look").queue_moved, 1);
+}
+
+/// Each special has a type of its own whose name is as long as names may be, and whose fields lead to others.
+#[test]
+fn types_with_long_names_are_too_much() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let module = target.running.executable.module().expect("its module");
+    let (end, _) = field(target.layout, "runtime.moduledata", "etypes");
+    memory.set(module.addr + end, u64::MAX);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.make_heap(&memory, &mut heap, 100, |span| {
+        SPECIALS + span * 10_000 * SPECIAL
+    });
+    let next = |n: u64| {
+        if n % 10_000 == 9_999 {
+            0
+        } else {
+            SPECIALS + (n + 1) * SPECIAL
+        }
+    };
+    let (pointer_type, _) = field(target.layout, "runtime.specialfinalizer", "ot");
+    let specials = target
+        .specials("Finalizer", next)
+        .with(pointer_type, 8, |n| OTHER + n * 128);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    // A name is counted from where the module's types begin, with 32 bits.
+    let names = 1 << 31;
+    let types = |elem: fn(u64) -> u64, kind: u64| {
+        Structs::every(128)
+            .with(0, 8, |_| 8)
+            .with(20, 1, |_| 0)
+            .with(21, 1, |_| 8)
+            .with(23, 1, move |_| kind)
+            .with(40, 4, move |_| names)
+            .with(48, 8, elem)
+    };
+    const STRUCTS: u64 = MadeUp::region(7);
+    const FIELDS: u64 = MadeUp::region(8);
+    const INTEGERS: u64 = MadeUp::region(9);
+    let pointers = types(|n| STRUCTS + n * 128, 22);
+    memory.fill_region(OTHER, move |offset| pointers.word(offset));
+    let structs = types(|_| 0, 25)
+        .with(56, 8, |_| FIELDS)
+        .with(64, 8, |_| 1024);
+    memory.fill_region(STRUCTS, move |offset| structs.word(offset));
+    let name = module.types.start + names;
+    let fields = Structs::every(24)
+        .with(0, 8, move |_| name)
+        .with(8, 8, |n| INTEGERS + n * 128)
+        .with(16, 8, |n| n * 8);
+    memory.fill_region(FIELDS, move |offset| fields.word(offset));
+    let integers = types(|_| 0, 2);
+    memory.fill_region(INTEGERS, move |offset| integers.word(offset));
+    for len in [65_535_u64, 4000, 200, 3] {
+        memory.fill_region(name, move |offset| match offset {
+            // Flags, then the length: seven bits a byte.
+            0 => {
+                let len = len & 0x7f | 0x80 | (len >> 7 & 0x7f | 0x80) << 8 | len >> 14 << 16;
+                len << 8 | 0x6161_6161 << 32
+            }
+            _ => 0x6161_6161_6161_6161,
+        });
+        let what = format!("types with names of {len} bytes");
+        let (look, _) = within(&what, &memory, || heap.look_with(&|_| 4096));
+        too_much(look);
+        memory.forget_last();
+    }
+}
+
+/// A heap profile whose stacks are as deep as they may be, through all of the code: few of them, and without end.
+#[test]
+fn a_profile_of_deep_stacks_is_cut() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let module = target.running.executable.module().expect("its module");
+    let (next, _) = field(target.layout, "runtime.bucket", "allnext");
+    let (frames, size) = field(target.layout, "runtime.bucket", "nstk");
+    let head = target.layout.size("runtime.bucket").expect("its size");
+    let code = module.text;
+    for buckets in [1000, u64::MAX] {
+        let live = target.running.memory();
+        let memory = MadeUp::new(&live);
+        let mut heap = target.running.attach(&memory).expect("a heap");
+        assert!(heap.profile().expect("a profile").is_some());
+        memory.set(heap.variables().buckets, OTHER);
+        memory.fill_region(OTHER, move |offset| {
+            let (bucket, within) = (offset >> 14, offset & 0x3fff);
+            if within == next {
+                return if bucket < buckets {
+                    OTHER + ((bucket + 1) << 14)
+                } else {
+                    0
+                };
+            }
+            if within == frames & !7 {
+                return (1024 << (frames % 8 * 8)) & (u64::MAX >> (64 - size * 8));
+            }
+            match within.checked_sub(head) {
+                Some(at) => code.start + (bucket * 1024 + at / 8) * 97 % code.size(),
+                None => 1,
+            }
+        });
+        let (profile, _) = within(&format!("{buckets} stacks"), &memory, || heap.profile());
+        match profile {
+            Ok(Some(profile)) => {
+                assert!(profile.cut && !profile.sites.is_empty());
+                // No stack is told in part.
+                assert!(profile.sites.iter().all(|site| site.stack.len() >= 1024));
+            }
+            other => assert!(matches!(other, Err(Error::TooMuch(_))) && buckets == u64::MAX),
+        }
+    }
+}

@@ -335,3 +335,6 @@ impl Search<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

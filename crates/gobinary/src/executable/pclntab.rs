@@ -10,10 +10,16 @@ use crate::{Layout, Layouts};
 
 /// Tables that look like one: a program may carry another as data.
 const CANDIDATES: usize = 16;
-/// Words that could be a module's first, per table.
-const ATTEMPTS: usize = 16;
-/// Bytes that are searched for a table, and for its module, at most.
+/// Words that could be a module's first, for all tables together: each may have all relocations gone along.
+const ATTEMPTS: usize = 32;
+/// Bytes that are searched for tables, and for modules of all of them, at most.
 const SEARCHED: u64 = 1 << 30;
+
+/// What may still be done to find the module of one of several tables.
+struct Search {
+    left: u64,
+    attempts: usize,
+}
 
 impl Executable<'_> {
     /// The section that holds it. A PIE's, up to Go 1.25, is among what is relocated.
@@ -41,7 +47,11 @@ impl Executable<'_> {
 
     /// The same by a layout that the caller has, as of the file's own DWARF.
     pub fn module_by(&self, layout: &Layout) -> Result<Module, Error> {
-        self.first_table(|addr| self.module_at(addr, layout))
+        let mut search = Search {
+            left: SEARCHED,
+            attempts: ATTEMPTS,
+        };
+        self.first_table(|addr| self.module_at(addr, layout, &mut search))
     }
 
     /// The functions of this file, at link-time addresses. Also those of Go 1.16 and 1.17.
@@ -161,13 +171,10 @@ impl Executable<'_> {
     }
 
     /// The module whose table stands at `table`.
-    fn module_at(&self, table: u64, layout: &Layout) -> Option<Module> {
-        let mut attempts = 0;
+    fn module_at(&self, table: u64, layout: &Layout, search: &mut Search) -> Option<Module> {
+        let Search { left, attempts } = search;
         let mut read = |addr| {
-            attempts += 1;
-            if attempts > ATTEMPTS {
-                return None;
-            }
+            *attempts = attempts.checked_sub(1)?;
             let size = layout.size("runtime.moduledata")?;
             let mut bytes = vec![0; usize::try_from(size).ok()?];
             self.read_relocated(addr, &mut bytes).ok()?;
@@ -181,10 +188,9 @@ impl Executable<'_> {
             return Some(module);
         }
         let mut found = None;
-        let mut budget = SEARCHED;
         for segment in self.segments().iter().filter(|s| s.writable) {
-            let size = self.stored(segment).min(budget);
-            budget -= size;
+            let size = self.stored(segment).min(*left);
+            *left -= size;
             scan(self, segment.addr, size, 7, |at, bytes| {
                 let mut same = words(at, bytes).filter(|(_, word)| *word == table);
                 found = same.find_map(|(at, _)| read(at));

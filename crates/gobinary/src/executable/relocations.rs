@@ -7,8 +7,8 @@ use object::elf;
 
 /// Entries of the dynamic table that are read at most.
 const ENTRIES: u64 = 512;
-/// Bytes of relocations that are read at most: five million of them.
-const TABLE: u64 = 128 << 20;
+/// Bytes of relocations that are read at most: almost three million of them.
+const TABLE: u64 = 64 << 20;
 /// Bytes of a relocation with addend.
 const RELA: usize = 24;
 

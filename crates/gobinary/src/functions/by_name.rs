@@ -7,8 +7,8 @@ use crate::executable::scan;
 use crate::memory::Memory;
 use crate::modules::Slice;
 
-/// Bytes of names and of functions that are searched at most.
-const SEARCHED: u64 = 512 << 20;
+/// Bytes of names that are searched at most. A million functions have half of it.
+const SEARCHED: u64 = 128 << 20;
 /// Bytes of `pclntable` that are read at once.
 const WINDOW: u64 = 256 << 10;
 /// How often that is done at most: the functions stand in the order of their pcs.
@@ -20,13 +20,10 @@ impl<M: Memory> FunctionTable<M> {
     pub fn by_names(&self, names: &[&str]) -> Result<Vec<Option<Function>>, Error> {
         let offsets = self.name_offsets(names);
         let mut found: Vec<Option<Function>> = vec![None; names.len()];
+        let mut left = offsets.iter().flatten().count();
         let mut window = Window::default();
         for index in 0..self.ftab.len.saturating_sub(1) {
-            if found
-                .iter()
-                .zip(&offsets)
-                .all(|(f, o)| f.is_some() || o.is_none())
-            {
+            if left == 0 {
                 break;
             }
             let (start, func) = window.entry(self, index)?;
@@ -35,6 +32,7 @@ impl<M: Memory> FunctionTable<M> {
                 if *offset == Some(name) && slot.is_none() {
                     let end = self.ftab_entry(index + 1)?.0;
                     *slot = Some(self.read_func(start, end, func)?);
+                    left -= 1;
                 }
             }
         }
@@ -45,6 +43,10 @@ impl<M: Memory> FunctionTable<M> {
     fn name_offsets(&self, names: &[&str]) -> Vec<Option<u32>> {
         let mut offsets = vec![None; names.len()];
         let longest = names.iter().map(|n| n.len()).max().unwrap_or(0);
+        // A bit for each length that a name has; the last one is for all that are longer. There may be a hundred million
+        // names, if they are empty.
+        let bit = |len: usize| 1_u64 << len.min(63);
+        let lengths = names.iter().fold(0, |set, name| set | bit(name.len()));
         let size = self.names.len.min(SEARCHED);
         // A chunk's overlap holds the longest name and both NULs around it.
         scan(
@@ -57,13 +59,19 @@ impl<M: Memory> FunctionTable<M> {
                 // The first piece of a chunk may be the rest of a name that began before it: then it has no NUL
                 // before it, unless it is the first of all.
                 let mut whole = at == self.names.addr;
-                while let Some(len) = bytes[start..].iter().position(|&b| b == 0) {
-                    let name = &bytes[start..start + len];
-                    if whole && let Some(i) = names.iter().position(|n| n.as_bytes() == name) {
+                for end in 0..bytes.len() {
+                    if bytes[end] != 0 {
+                        continue;
+                    }
+                    let name = &bytes[start..end];
+                    if whole
+                        && lengths & bit(name.len()) != 0
+                        && let Some(i) = names.iter().position(|n| n.as_bytes() == name)
+                    {
                         offsets[i].get_or_insert((at - self.names.addr) as u32 + start as u32);
                     }
                     whole = true;
-                    start += len + 1;
+                    start = end + 1;
                 }
                 offsets.iter().any(Option::is_none)
             },

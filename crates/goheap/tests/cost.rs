@@ -304,6 +304,50 @@ fn spans_that_share_a_list_are_too_much() {
     }
 }
 
+/// A heap of 2 TiB in which every page begins a span with specials.
+#[test]
+fn a_heap_full_of_spans_is_too_much() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.make_heap(&memory, &mut heap, 1 << 28, |_| SPECIALS);
+    let specials = target.specials("WeakHandle", |_| 0);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    let (look, _) = within("a large heap", &memory, || heap.look());
+    too_much(look);
+}
+
+/// Specials that refer to pages of their own, each of which is a call of the system.
+#[test]
+fn specials_that_are_scattered_are_too_much() {
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.make_heap(&memory, &mut heap, 100_000, |span| {
+        SPECIALS + span * 100 * SPECIAL
+    });
+    let next = |n: u64| {
+        if n % 100 == 99 {
+            0
+        } else {
+            SPECIALS + (n + 1) * SPECIAL
+        }
+    };
+    let cleanup = field(target.layout, "runtime.specialCleanup", "cleanup").0;
+    let specials = target
+        .specials("Cleanup", next)
+        .with(cleanup, 8, |n| OTHER + n * 2048)
+        .with(cleanup + 8, 8, |n| OTHER + n * 2048 + 1024);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    memory.fill_region(OTHER, |offset| offset);
+    let (look, _) = within("scattered specials", &memory, || heap.look());
+    too_much(look);
+}
+
 /// Blocks of the queue that overlap but for eight bytes: each is the next of the one before.
 #[test]
 fn blocks_that_overlap_are_too_much() {
@@ -415,7 +459,7 @@ fn types_with_long_names_are_too_much() {
 #[test]
 fn a_profile_of_deep_stacks_is_cut() {
     let _turn = TURN.lock();
-    let target = target(&["gc"]);
+    let target = target(&["heap 16", "gc 3"]);
     let module = target.running.executable.module().expect("its module");
     let (next, _) = field(target.layout, "runtime.bucket", "allnext");
     let (frames, size) = field(target.layout, "runtime.bucket", "nstk");

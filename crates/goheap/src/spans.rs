@@ -142,6 +142,7 @@ pub fn with_specials(
         for (i, byte) in bitmap.iter().enumerate().filter(|(_, byte)| **byte != 0) {
             for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
                 let page = i as u64 * 8 + bit;
+                // With what it takes to ask for it.
                 reader.spend(32)?;
                 entries.push(arena.wrapping_add(fields.arena_spans.offset + page * 8));
             }

@@ -2,10 +2,12 @@
 
 mod common;
 
-use common::made_up::{MadeUp, Structs, field};
+use common::made_up::{
+    Books, FIELDS, INTEGERS, MadeUp, OTHER, SPECIAL, SPECIALS, STRUCTS, Structs, field,
+};
 use common::{Build, Running, build};
 use gobinary::layout::{Arch, Layout, Layouts};
-use goheap::{Error, Heap, Kind, Look, Unread};
+use goheap::{Error, Kind, Look, Unread};
 use std::alloc::{GlobalAlloc, Layout as Size, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,25 +61,7 @@ unsafe impl GlobalAlloc for Counted {
 #[global_allocator]
 static COUNTED: Counted = Counted;
 
-/// Regions, by what is in them.
-const ARENA_LIST: u64 = MadeUp::region(0);
-const TABLE: u64 = MadeUp::region(1);
-const ARENAS: u64 = MadeUp::region(2);
-const SPANS: u64 = MadeUp::region(3);
-const SPECIALS: u64 = MadeUp::region(4);
-const ONES: u64 = MadeUp::region(5);
-const OTHER: u64 = MadeUp::region(6);
-const STRUCTS: u64 = MadeUp::region(7);
-const FIELDS: u64 = MadeUp::region(8);
-const INTEGERS: u64 = MadeUp::region(9);
-
-/// Bytes from one made-up arena, span and special to the next.
-const ARENA: u64 = 2 << 20;
-const SPAN: u64 = 256;
-const SPECIAL: u64 = 64;
-/// Pages of an arena.
-const PAGES: u64 = 8192;
-
+/// A process, and the layout of its release.
 struct Target {
     running: Running,
     layout: &'static Layout,
@@ -98,79 +82,10 @@ fn target(commands: &[&str]) -> Target {
 }
 
 impl Target {
-    /// A heap of so many spans, each with the list of specials that `first` gives.
-    fn make_heap<'m>(
-        &self,
-        memory: &MadeUp<'m>,
-        heap: &mut Heap<'_>,
-        spans: u64,
-        first: impl Fn(u64) -> u64 + 'm,
-    ) {
-        let place = |strukt, name| field(self.layout, strukt, name);
-        let cycles = heap.collector().expect("a collector").cycles;
-        let at = heap.variables().heap;
-        let (list, _) = place("runtime.mheap", "heapArenas");
-        let arenas = spans.div_ceil(PAGES);
-        memory.set(at + list, ARENA_LIST);
-        memory.set(at + list + 8, arenas);
-        memory.set(at + list + 16, arenas);
-        memory.set(at + place("runtime.mheap", "arenas").0, TABLE);
-        memory.fill_region(ARENA_LIST, |offset| offset / 8);
-        memory.fill_region(TABLE, |offset| ARENAS + offset / 8 * ARENA);
-        let (bitmap, _) = place("runtime.heapArena", "pageSpecials");
-        let (pages, _) = place("runtime.heapArena", "spans");
-        memory.fill_region(ARENAS, move |offset| {
-            let (arena, within) = (offset / ARENA, offset % ARENA);
-            if let Some(page) = within.checked_sub(pages).filter(|page| *page < PAGES * 8) {
-                return SPANS + (arena * PAGES + page / 8) * SPAN;
-            }
-            match within.checked_sub(bitmap).filter(|byte| *byte < PAGES / 8) {
-                Some(byte) => {
-                    let left = spans.saturating_sub(arena * PAGES + byte * 8);
-                    1_u64
-                        .checked_shl(left as u32)
-                        .map_or(u64::MAX, |bit| bit - 1)
-                }
-                None => 0,
-            }
-        });
-        let of = |name| place("runtime.mspan", name);
-        let with = |structs: Structs<'m>, name, value: Box<dyn Fn(u64) -> u64 + 'm>| {
-            structs.with(of(name).0, of(name).1, value)
-        };
-        let mut structs = Structs::every(SPAN);
-        for (name, value) in [
-            ("startAddr", None),
-            ("npages", Some(1)),
-            ("freeindex", Some(512)),
-            ("nelems", Some(512)),
-            ("allocBits", Some(ONES)),
-            ("gcmarkBits", Some(ONES)),
-            ("sweepgen", Some(u64::from(cycles) * 2)),
-            ("spanclass", Some(4)),
-            ("state", Some(1)),
-            ("elemsize", Some(16)),
-        ] {
-            structs = match value {
-                Some(value) => with(structs, name, Box::new(move |_| value)),
-                None => with(structs, name, Box::new(|n| 0xc0_0000_0000 + n * 8192)),
-            };
+    fn books(&self) -> Books {
+        Books {
+            layout: self.layout,
         }
-        structs = with(structs, "specials", Box::new(first));
-        memory.fill_region(SPANS, move |offset| structs.word(offset));
-        memory.fill_region(ONES, |_| u64::MAX);
-    }
-
-    /// Specials whose next ones, and kinds, go by their numbers.
-    fn specials<'m>(&self, kind: &str, next: impl Fn(u64) -> u64 + 'm) -> Structs<'m> {
-        let of = |name| field(self.layout, "runtime.special", name);
-        let kind = self.layout.constant(&format!("runtime._KindSpecial{kind}"));
-        let kind = kind.expect("a kind") as u64;
-        Structs::every(SPECIAL).with(of("next").0, 8, next).with(
-            of("kind").0,
-            of("kind").1,
-            move |_| kind,
-        )
     }
 }
 
@@ -223,16 +138,16 @@ fn a_circle_costs_its_span_alone() {
     let live = target.running.memory();
     let memory = MadeUp::new(&live);
     let mut heap = target.running.attach(&memory).expect("a heap");
-    target.make_heap(&memory, &mut heap, 100, |span| {
-        SPECIALS + span * 4 * SPECIAL
-    });
+    target
+        .books()
+        .heap(&memory, &heap, 100, |span| SPECIALS + span * 4 * SPECIAL);
     // Four of each span; of the tenth, the last one is followed by the second.
     let next = |n: u64| match n {
         39 => SPECIALS + 37 * SPECIAL,
         n if n % 4 == 3 => 0,
         n => SPECIALS + (n + 1) * SPECIAL,
     };
-    let specials = target.specials("WeakHandle", next);
+    let specials = target.books().specials("WeakHandle", next);
     memory.fill_region(SPECIALS, move |offset| specials.word(offset));
     let (look, cost) = within("a circle", &memory, || heap.look());
     let look = look.expect("a look");
@@ -258,7 +173,9 @@ fn an_endless_list_costs_its_span_alone() {
     let live = target.running.memory();
     let memory = MadeUp::new(&live);
     let mut heap = target.running.attach(&memory).expect("a heap");
-    target.make_heap(&memory, &mut heap, 2, |span| SPECIALS + span * SPECIAL);
+    target
+        .books()
+        .heap(&memory, &heap, 2, |span| SPECIALS + span * SPECIAL);
     let next = |n: u64| {
         if n == 0 {
             0
@@ -266,7 +183,7 @@ fn an_endless_list_costs_its_span_alone() {
             SPECIALS + (n + 1) * SPECIAL
         }
     };
-    let specials = target.specials("WeakHandle", next);
+    let specials = target.books().specials("WeakHandle", next);
     memory.fill_region(SPECIALS, move |offset| specials.word(offset));
     let (look, _) = within("an endless list", &memory, || heap.look());
     let look = look.expect("a look");
@@ -287,7 +204,7 @@ fn spans_that_share_a_list_are_too_much() {
         let live = target.running.memory();
         let memory = MadeUp::new(&live);
         let mut heap = target.running.attach(&memory).expect("a heap");
-        target.make_heap(&memory, &mut heap, 100_000, |_| SPECIALS);
+        target.books().heap(&memory, &heap, 100_000, |_| SPECIALS);
         let next = move |n: u64| {
             if n < length {
                 SPECIALS + (n + 1) * SPECIAL
@@ -295,7 +212,7 @@ fn spans_that_share_a_list_are_too_much() {
                 0
             }
         };
-        let specials = target.specials(kind, next);
+        let specials = target.books().specials(kind, next);
         memory.fill_region(SPECIALS, move |offset| specials.word(offset));
         let (look, _) = within(&format!("{length} of {kind}"), &memory, || {
             heap.look_with(&|_| 4096)
@@ -312,8 +229,8 @@ fn a_heap_full_of_spans_is_too_much() {
     let live = target.running.memory();
     let memory = MadeUp::new(&live);
     let mut heap = target.running.attach(&memory).expect("a heap");
-    target.make_heap(&memory, &mut heap, 1 << 28, |_| SPECIALS);
-    let specials = target.specials("WeakHandle", |_| 0);
+    target.books().heap(&memory, &heap, 1 << 28, |_| SPECIALS);
+    let specials = target.books().specials("WeakHandle", |_| 0);
     memory.fill_region(SPECIALS, move |offset| specials.word(offset));
     let (look, _) = within("a large heap", &memory, || heap.look());
     too_much(look);
@@ -327,7 +244,7 @@ fn specials_that_are_scattered_are_too_much() {
     let live = target.running.memory();
     let memory = MadeUp::new(&live);
     let mut heap = target.running.attach(&memory).expect("a heap");
-    target.make_heap(&memory, &mut heap, 100_000, |span| {
+    target.books().heap(&memory, &heap, 100_000, |span| {
         SPECIALS + span * 100 * SPECIAL
     });
     let next = |n: u64| {
@@ -339,6 +256,7 @@ fn specials_that_are_scattered_are_too_much() {
     };
     let cleanup = field(target.layout, "runtime.specialCleanup", "cleanup").0;
     let specials = target
+        .books()
         .specials("Cleanup", next)
         .with(cleanup, 8, |n| OTHER + n * 2048)
         .with(cleanup + 8, 8, |n| OTHER + n * 2048 + 1024);
@@ -399,7 +317,7 @@ fn types_with_long_names_are_too_much() {
     let (end, _) = field(target.layout, "runtime.moduledata", "etypes");
     memory.set(module.addr + end, u64::MAX);
     let mut heap = target.running.attach(&memory).expect("a heap");
-    target.make_heap(&memory, &mut heap, 100, |span| {
+    target.books().heap(&memory, &heap, 100, |span| {
         SPECIALS + span * 10_000 * SPECIAL
     });
     let next = |n: u64| {
@@ -411,6 +329,7 @@ fn types_with_long_names_are_too_much() {
     };
     let (pointer_type, _) = field(target.layout, "runtime.specialfinalizer", "ot");
     let specials = target
+        .books()
         .specials("Finalizer", next)
         .with(pointer_type, 8, |n| OTHER + n * 128);
     memory.fill_region(SPECIALS, move |offset| specials.word(offset));

@@ -2,6 +2,7 @@
 
 use gobinary::layout::{Field, Layout};
 use gobinary::{Memory, ReadError};
+use goheap::Heap;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
@@ -136,4 +137,105 @@ impl<'m> Structs<'m> {
 pub fn field(layout: &Layout, strukt: &'static str, name: &'static str) -> (u64, u64) {
     let field = layout.field(strukt, name).expect(name);
     (field.offset, field.size.min(8))
+}
+
+/// Regions, by what is in them.
+pub const ARENA_LIST: u64 = MadeUp::region(0);
+pub const TABLE: u64 = MadeUp::region(1);
+pub const ARENAS: u64 = MadeUp::region(2);
+pub const SPANS: u64 = MadeUp::region(3);
+pub const SPECIALS: u64 = MadeUp::region(4);
+pub const ONES: u64 = MadeUp::region(5);
+pub const OTHER: u64 = MadeUp::region(6);
+pub const STRUCTS: u64 = MadeUp::region(7);
+pub const FIELDS: u64 = MadeUp::region(8);
+pub const INTEGERS: u64 = MadeUp::region(9);
+
+/// Bytes from one made-up arena, span and special to the next.
+pub const ARENA: u64 = 2 << 20;
+pub const SPAN: u64 = 256;
+pub const SPECIAL: u64 = 64;
+/// Pages of an arena.
+const PAGES: u64 = 8192;
+
+/// The runtime's own books, as nobody but the process itself wrote them.
+pub struct Books {
+    pub layout: &'static Layout,
+}
+
+impl Books {
+    /// A heap of so many spans, each with the list of specials that `first` gives.
+    pub fn heap<'m>(
+        &self,
+        memory: &MadeUp<'m>,
+        heap: &Heap<'_>,
+        spans: u64,
+        first: impl Fn(u64) -> u64 + 'm,
+    ) {
+        let place = |strukt, name| field(self.layout, strukt, name);
+        let cycles = heap.collector().expect("a collector").cycles;
+        let at = heap.variables().heap;
+        let (list, _) = place("runtime.mheap", "heapArenas");
+        let arenas = spans.div_ceil(PAGES);
+        memory.set(at + list, ARENA_LIST);
+        memory.set(at + list + 8, arenas);
+        memory.set(at + list + 16, arenas);
+        memory.set(at + place("runtime.mheap", "arenas").0, TABLE);
+        memory.fill_region(ARENA_LIST, |offset| offset / 8);
+        memory.fill_region(TABLE, |offset| ARENAS + offset / 8 * ARENA);
+        let (bitmap, _) = place("runtime.heapArena", "pageSpecials");
+        let (pages, _) = place("runtime.heapArena", "spans");
+        memory.fill_region(ARENAS, move |offset| {
+            let (arena, within) = (offset / ARENA, offset % ARENA);
+            if let Some(page) = within.checked_sub(pages).filter(|page| *page < PAGES * 8) {
+                return SPANS + (arena * PAGES + page / 8) * SPAN;
+            }
+            match within.checked_sub(bitmap).filter(|byte| *byte < PAGES / 8) {
+                Some(byte) => {
+                    let left = spans.saturating_sub(arena * PAGES + byte * 8);
+                    1_u64
+                        .checked_shl(left as u32)
+                        .map_or(u64::MAX, |bit| bit - 1)
+                }
+                None => 0,
+            }
+        });
+        let of = |name| place("runtime.mspan", name);
+        let with = |structs: Structs<'m>, name, value: Box<dyn Fn(u64) -> u64 + 'm>| {
+            structs.with(of(name).0, of(name).1, value)
+        };
+        let mut structs = Structs::every(SPAN);
+        for (name, value) in [
+            ("startAddr", None),
+            ("npages", Some(1)),
+            ("freeindex", Some(512)),
+            ("nelems", Some(512)),
+            ("allocBits", Some(ONES)),
+            ("gcmarkBits", Some(ONES)),
+            ("sweepgen", Some(u64::from(cycles) * 2)),
+            ("spanclass", Some(4)),
+            ("state", Some(1)),
+            ("elemsize", Some(16)),
+        ] {
+            structs = match value {
+                Some(value) => with(structs, name, Box::new(move |_| value)),
+                None => with(structs, name, Box::new(|n| 0xc0_0000_0000 + n * 8192)),
+            };
+        }
+        structs = with(structs, "specials", Box::new(first));
+        memory.fill_region(SPANS, move |offset| structs.word(offset));
+        memory.fill_region(ONES, |_| u64::MAX);
+    }
+
+    /// Specials whose next ones, and kinds, go by their numbers.
+    pub fn specials<'m>(&self, kind: &str, next: impl Fn(u64) -> u64 + 'm) -> Structs<'m> {
+        let of = |name| field(self.layout, "runtime.special", name);
+        let kind = self.layout.constant(&format!("runtime._KindSpecial{kind}"));
+        let kind = kind.expect("a kind") as u64;
+        Structs::every(SPECIAL).with(of("next").0, 8, next).with(
+            of("kind").0,
+            of("kind").1,
+            move |_| kind,
+        )
+    }
 }

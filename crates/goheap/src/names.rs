@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Bytes that are read for names, and kept of them, in one look. A function takes some 2 KiB, a type some 4 KiB, a call on a
-/// stack some 4 KiB.
+/// Bytes that are read for names, and kept of them, in one look. A function, and a call on a
+/// stack, take some 3 KiB.
 const LOOK: u64 = 64 << 20;
 /// Bytes of names that are kept from one look to the next. Real programs need a hundredth of it.
 const KEPT: u64 = 16 << 20;

@@ -8,8 +8,8 @@ use std::collections::hash_map::Entry;
 
 /// Bytes that one look reads at most.
 pub const LIMIT: u64 = 256 << 20;
-/// Bytes at most that stay when a look is over: what it says.
-const KEPT: u64 = 192 << 20;
+/// Bytes at most that stay when a look is over: a million specials and more.
+const KEPT: u64 = 128 << 20;
 /// What [`Blocks`] reads at once. The runtime's small structs come from chunks of this size
 /// (`runtime._FixAllocChunk`).
 const BLOCK: u64 = 16 << 10;

@@ -45,6 +45,8 @@ pub struct Sweep {
     pub(crate) pins_unseen: Option<String>,
     /// Walks that were wanted and did not show all: holders that they find are missing.
     pub(crate) incomplete: FxHashSet<&'static str>,
+    /// Handles may be missing, of any process: links may not be listed, or mappings not be walked.
+    pub(crate) handles_unseen: bool,
 }
 
 impl Sweeper {
@@ -217,6 +219,7 @@ impl Sweeper {
         if other_btf.is_some_and(|found| found.is_ok_and(|btfs| !btfs.is_empty())) {
             staged_walks.push("BTF by id".into());
         }
+        let incomplete = staged.incomplete();
         let mapped = staged.mappings.as_ref();
         let handles = self.handles_of;
         let handles = handles.map(|pid| handles::of(pid, &files, mapped, &after));
@@ -239,7 +242,9 @@ impl Sweeper {
         Ok(Sweep {
             snapshot,
             ledger,
-            incomplete: staged.incomplete(),
+            handles_unseen: self.walks.links_unseen().is_some()
+                || incomplete.contains(Walk::Mappings.name()),
+            incomplete,
             handles: handles.unwrap_or_default(),
             pinned: pinned.unwrap_or_default(),
             pins_unseen: staged.failed.remove(&Walk::Pins),

@@ -1,5 +1,6 @@
 //! The kernel's side of one process: its handles, and what of it grows from look to look.
 
+use super::sight;
 use super::target::Target;
 use crate::handles::Handle;
 use crate::watch::ahead;
@@ -89,10 +90,11 @@ impl Looks {
         last.map_or(&[], |sweep| sweep.ledger.objects())
     }
 
-    /// What the last look could not see.
-    pub fn cannot_see(&self) -> Vec<CannotSee> {
+    /// What the last look could not see, and concerns a process that holds these.
+    pub fn cannot_see(&self, held: &[Handle]) -> Vec<CannotSee> {
+        let held = held.iter().map(|handle| handle.object).collect();
         let last = self.last.as_ref();
-        last.map_or_else(Vec::new, |sweep| sweep.snapshot.cannot_see.clone())
+        last.map_or_else(Vec::new, |sweep| sight::concerning(sweep, &held))
     }
 
     /// What grew; nothing is known after one look.

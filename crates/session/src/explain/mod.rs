@@ -14,6 +14,7 @@ mod kin;
 mod looks;
 mod name;
 mod plain;
+mod sight;
 mod target;
 
 pub use explain::evidence::ProfiledStack;
@@ -159,6 +160,7 @@ pub fn explain_in_steps(
         leave_out_own(&mut handles, looks.objects());
     }
     let all = handles.len();
+    let mut cannot_see = looks.cannot_see(&handles);
     let mut listed_again = false;
     let mut held = go.owners(handles, |handles| {
         done(Step::Interrupted);
@@ -173,7 +175,6 @@ pub fn explain_in_steps(
         held.retain(|(handle, _)| !gone.contains(&handle.object));
         done(Step::Relisted);
     }
-    let mut cannot_see = looks.cannot_see();
     let moved = all.saturating_sub(held.len());
     if moved > 0 {
         cannot_see.push(CannotSee {

@@ -25,6 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
         .collect();
     let _ = (
         executable.is_go(),
+        executable.gnu_build_id(),
         executable.load_bias(&regions, Some((1, 1))),
     );
     if let Ok(table) = executable.functions() {

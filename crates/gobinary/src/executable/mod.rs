@@ -1,5 +1,6 @@
 //! An executable file: what it is built for, where its parts are.
 
+mod build_id;
 mod elf;
 mod image;
 mod pclntab;

@@ -3,6 +3,7 @@
 use crate::common::{Build, FLAVOURS, NORMAL, build, go};
 use gobinary::{Arch, Error, Executable, Source};
 use std::fs::File;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// What `go version -m` prints of a file.
@@ -63,6 +64,27 @@ fn check_build_info(how: Build) {
 fn build_info_as_go_version_says() {
     for how in FLAVOURS {
         check_build_info(how);
+    }
+}
+
+/// Since Go 1.24 the linker writes one, and gcc always does.
+#[test]
+fn build_ids_as_readelf_says() {
+    for how in FLAVOURS {
+        let built = build("deps", how);
+        let bytes = built.bytes();
+        let executable = Executable::parse(&bytes).expect("an executable");
+        let id = executable.gnu_build_id();
+        let told = Command::new("readelf").arg("-n").arg(&built.path).output();
+        let Ok(told) = told else {
+            // No binutils here: that there is one has to do.
+            assert!(id.is_some(), "{how:?}");
+            continue;
+        };
+        let told = String::from_utf8(told.stdout).expect("it is text");
+        let line = told.lines().find_map(|l| l.trim().strip_prefix("Build ID: "));
+        assert_eq!(id.as_deref(), line, "{how:?}");
+        assert!(id.is_some(), "{how:?}");
     }
 }
 

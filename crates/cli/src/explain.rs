@@ -4,7 +4,7 @@ use crate::args::ExplainArgs;
 use crate::exit::{Answer, Usage};
 use crate::{from, output};
 use model::{ExplainReport, Leak};
-use session::{ExplainError, ExplainOptions, ProfiledStack};
+use session::{ExplainError, ExplainOptions, GivenProfile, ProfiledStack};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +25,10 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     let report = match session::explain(args.pid, options) {
         Ok(report) => report,
         Err(ExplainError::Sweep(error)) => return Err(error.into()),
+        Err(error @ ExplainError::OtherProfile { .. }) => {
+            let file = args.profile.as_deref().map(from::name).unwrap_or_default();
+            return Err(Usage(format!("{file}: {error}")).into());
+        }
         Err(error) => return Err(Usage(error.to_string()).into()),
     };
     if args.common.is_json() {
@@ -50,12 +54,17 @@ fn recording(file: &Path) -> anyhow::Result<(Vec<model::SweepSample>, f64)> {
 }
 
 /// A heap profile that somebody took.
-fn profile(file: &Path) -> anyhow::Result<Vec<ProfiledStack>> {
+fn profile(file: &Path) -> anyhow::Result<GivenProfile> {
     let profile = from::parsed(file, record::heap_profile)?;
     let stacks = profile.stacks.into_iter().map(|stack| ProfiledStack {
         objects: stack.in_use_objects,
         bytes: stack.in_use_bytes,
         site: stack.site,
     });
-    Ok(stacks.collect())
+    Ok(GivenProfile {
+        stacks: stacks.collect(),
+        executable: profile.executable,
+        build_id: profile.build_id,
+        taken: profile.taken,
+    })
 }

@@ -34,6 +34,8 @@ pub struct Evidence<'a> {
     pub memory: Option<Memory>,
     /// Where its Go heap has wrappers from, largest first, if its heap profile was read.
     pub profile: Vec<ProfiledStack>,
+    /// What is to be said of a profile that somebody gave: a clause each, such as `taken 2 h before this process began`.
+    pub profile_says: Vec<Why>,
     /// What the readers could not see. What [`Runtime`] says of itself is added.
     pub cannot_see: Vec<CannotSee>,
 }

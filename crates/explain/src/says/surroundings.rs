@@ -22,6 +22,11 @@ pub(super) fn say<'e>(
         if let Some(memory) = &context.evidence.memory {
             lines.push((EvidenceKind::MemoryMap, anonymous(memory)));
         }
+        let doubts = context.evidence.profile_says.iter();
+        lines.extend(doubts.map(|says| {
+            let says = format!("heap profile: {says}");
+            (EvidenceKind::HeapProfile, says)
+        }));
         let owned = group.owners().next().is_some();
         let stacks = context
             .evidence

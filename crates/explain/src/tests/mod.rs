@@ -58,6 +58,7 @@ pub(super) fn go() -> Evidence<'static> {
         growth: vec![],
         memory: None,
         profile: vec![],
+        profile_says: vec![],
         cannot_see: vec![],
     }
 }

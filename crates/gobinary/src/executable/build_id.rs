@@ -14,13 +14,11 @@ impl Executable<'_> {
     /// The GNU build id, in hexadecimal digits, as heap profiles have it (`elfBuildID` of `runtime/pprof`). Go's own linker
     /// writes one since Go 1.24 (`cmd/link`, `-B gobuildid`), in a section that no program header is about; others in both.
     pub fn gnu_build_id(&self) -> Option<String> {
-        let section = self
-            .section(".note.gnu.build-id")
-            .and_then(|(addr, size)| {
-                let mut notes = vec![0; size.min(NOTES) as usize];
-                self.read(addr, &mut notes).ok()?;
-                build_id(&notes)
-            });
+        let section = self.section(".note.gnu.build-id").and_then(|(addr, size)| {
+            let mut notes = vec![0; size.min(NOTES) as usize];
+            self.read(addr, &mut notes).ok()?;
+            build_id(&notes)
+        });
         section.or_else(|| {
             let mut all = self.headers.notes.iter();
             all.find_map(|&(offset, size)| {

@@ -82,7 +82,9 @@ fn build_ids_as_readelf_says() {
             continue;
         };
         let told = String::from_utf8(told.stdout).expect("it is text");
-        let line = told.lines().find_map(|l| l.trim().strip_prefix("Build ID: "));
+        let line = told
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("Build ID: "));
         assert_eq!(id.as_deref(), line, "{how:?}");
         assert!(id.is_some(), "{how:?}");
     }

@@ -14,17 +14,19 @@ mod kin;
 mod looks;
 mod name;
 mod plain;
+mod profile;
 mod sight;
 mod target;
 
 pub use explain::evidence::ProfiledStack;
 pub use name::PidError;
+pub use profile::GivenProfile;
 pub(crate) use target::inode;
 
 use crate::handles::Handle;
 use crate::{Error, Sweeper, WatchOptions};
 use explain::Evidence;
-use explain::evidence::{self, Descriptor, Growth, GrowthSource, Memory, Ownership};
+use explain::evidence::{self, Descriptor, Growth, GrowthSource, Memory, Ownership, Why};
 use go::{Go, Parts};
 use kin::Kin;
 use looks::{Course, Looks};
@@ -43,7 +45,7 @@ pub struct ExplainOptions {
     /// Growth is taken from these sweeps of a watch instead, and is a leak through so many seconds.
     pub recording: Option<(Vec<SweepSample>, f64)>,
     /// Where its Go heap allocates, from a profile that somebody took. Without it, from the runtime's own books.
-    pub profile: Option<Vec<ProfiledStack>>,
+    pub profile: Option<GivenProfile>,
 }
 
 /// Why nothing could be said.
@@ -63,6 +65,14 @@ pub enum ExplainError {
     Became {
         /// Which one.
         pid: u32,
+    },
+    /// The heap profile that was given is of another program.
+    #[error("the heap profile is not of process {pid}: {why}; take one of it, or leave it out")]
+    OtherProfile {
+        /// Which process.
+        pid: u32,
+        /// What tells.
+        why: String,
     },
     /// What there is to know of it before any look.
     #[error(transparent)]
@@ -123,6 +133,7 @@ pub fn explain_in_steps(
     let proc = sweeper.proc().clone();
     let pid = name::find(&proc, pid)?;
     let target = Target::of(&proc, pid)?;
+    let profile = compared(options.profile, &proc, &target)?;
     done(Step::Described);
     let begun = Instant::now();
     let window = WatchOptions::default().window.as_secs_f64();
@@ -198,7 +209,7 @@ pub fn explain_in_steps(
         growth,
         memory,
         cannot_see,
-        profile: options.profile,
+        profile,
     };
     stayed(&proc, &target)?;
     let report = case.report(&proc, &target, held, go);
@@ -236,7 +247,22 @@ struct Case<'a> {
     /// Anonymous memory now, how much more than at the first look, and seconds since.
     memory: Option<(u64, Option<i64>, f64)>,
     cannot_see: Vec<CannotSee>,
-    profile: Option<Vec<ProfiledStack>>,
+    profile: Option<Compared>,
+}
+
+/// A heap profile that was given, and what is to be said of it.
+type Compared = (Vec<ProfiledStack>, Vec<Why>);
+
+fn compared(
+    given: Option<GivenProfile>,
+    proc: &Proc,
+    target: &Target,
+) -> Result<Option<Compared>, ExplainError> {
+    let Some(given) = given else {
+        return Ok(None);
+    };
+    let says = profile::compare(&given, proc, target)?;
+    Ok(Some((given.stacks, says)))
 }
 
 /// What an object is called.
@@ -296,9 +322,9 @@ impl Case<'_> {
             mappings,
             mapped_bytes,
         });
-        let profile = match self.profile {
-            Some(given) => go::wrappers(given.into_iter(), &target.libraries),
-            None => go.profile(),
+        let (profile, profile_says) = match self.profile {
+            Some((given, says)) => (go::wrappers(given.into_iter(), &target.libraries), says),
+            None => (go.profile(), vec![]),
         };
         explain::report(&Evidence {
             process: evidence::Process {
@@ -313,6 +339,7 @@ impl Case<'_> {
             growth: self.growth,
             memory,
             profile,
+            profile_says,
             cannot_see: self.cannot_see,
         })
     }

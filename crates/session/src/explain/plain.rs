@@ -21,6 +21,7 @@ pub fn explain(
 ) -> Result<ExplainReport, ExplainError> {
     let pid = name::find(proc, pid)?;
     let target = Target::of(proc, pid)?;
+    let profile = super::compared(options.profile, proc, &target)?;
     let Ok(listed) = proc.bpf_descriptors(pid) else {
         return Err(ExplainError::Sweep(error));
     };
@@ -52,7 +53,7 @@ pub fn explain(
         growth: vec![],
         memory: None,
         cannot_see,
-        profile: options.profile,
+        profile,
     };
     Ok(case.report(proc, &target, held, go))
 }

@@ -19,7 +19,12 @@ pub fn concerning(sweep: &Sweep, held: &FxHashSet<ObjectId>) -> Vec<CannotSee> {
 
 /// Of something that is held there is no account, or one with a number that was not to be had.
 fn any_open(objects: &[Object], held: &FxHashSet<ObjectId>) -> bool {
-    let ours = |object: &&Object| object.facts.object_id().is_some_and(|id| held.contains(&id));
+    let ours = |object: &&Object| {
+        object
+            .facts
+            .object_id()
+            .is_some_and(|id| held.contains(&id))
+    };
     let mut counted = 0;
     for object in objects.iter().filter(ours) {
         counted += 1;

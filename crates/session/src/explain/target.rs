@@ -159,9 +159,13 @@ fn image(proc: &Proc, pid: u32) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// As it was called before somebody removed it.
 fn name(exe: Option<&str>) -> Option<&str> {
-    exe.map(|exe| exe.strip_suffix(" (deleted)").unwrap_or(exe))
+    exe.map(without_deleted)
+}
+
+/// As a file was called before somebody removed it.
+pub fn without_deleted(exe: &str) -> &str {
+    exe.strip_suffix(" (deleted)").unwrap_or(exe)
 }
 
 fn runs(file: File, described: &Described<'_>) -> (Runs, Vec<Library>) {

@@ -3,6 +3,7 @@
 use super::contract::keeps_contract;
 use super::moving::{looking, traced, without_a_touch};
 use super::{arguments, errors, explain, group, groups, look, needs, parsed, verdict};
+use crate::refused;
 use e2e::confine::{CAP_BPF, CAP_PERFMON, as_nobody};
 use e2e::files::{self, Folder, private_mounts};
 use e2e::process::unshare;
@@ -13,6 +14,7 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// The newest module of the lab, whose handles have cleanups, and one whose have finalizers.
 pub(crate) const CLEANUPS: &str = "ebpf-v0.22.0";
@@ -240,7 +242,7 @@ fn what_the_collector_says() {
 /// Where wrappers are allocated: as the runtime has it, or a profile that was taken.
 #[test]
 fn a_heap_profile() {
-    let Some(program) = built(here!(), CLEANUPS) else {
+    let Some(file) = built(here!(), CLEANUPS) else {
         return;
     };
     let folder = Folder::new(here!());
@@ -248,7 +250,7 @@ fn a_heap_profile() {
     // Each allocation is in it.
     let all = [("GODEBUG", "memprofilerate=1")];
     let words = format!("profile {before} keep kept 300 gc profile {after}");
-    let program = Program::with(&program, &words, &all);
+    let program = Program::with(&file, &words, &all);
     let profiled = |more: &[&str]| {
         let (report, code) = explain(program.pid(), &[&["--for", "0"], more].concat());
         keeps_contract(&report);
@@ -264,6 +266,25 @@ fn a_heap_profile() {
         let wrapped = says.contains("300 objects") && says.contains("github.com/cilium/ebpf");
         assert!(wrapped, "{says}");
     }
+    // Of another process: of the same program, of another build of it, of another program.
+    std::thread::sleep(Duration::from_secs(3));
+    let last = Program::with(&file, "keep kept 3 gc", &all);
+    let (report, _) = explain(last.pid(), &["--for", "0", "--profile", &after]);
+    let says = group(&report, "kept")["evidence"].to_string();
+    assert!(says.contains("before this process began"), "{says}");
+    let (report, _) = explain(program.pid(), &["--for", "0", "--profile", &after]);
+    let says = group(&report, "kept")["evidence"].to_string();
+    assert!(!says.contains("before this process began"), "{says}");
+    drop(last);
+    if let Some(other) = built(here!(), FINALIZERS) {
+        let other = Program::start(&other, "keep kept 3 gc");
+        let pid = other.pid().to_string();
+        let output = lastref::run(&["explain", &pid, "--for", "0", "--profile", &after]);
+        refused(&output, 2, &[&after, "another build of"]);
+    }
+    let me = std::process::id().to_string();
+    let output = lastref::run(&["explain", &me, "--for", "0", "--profile", &after]);
+    refused(&output, 2, &[&after, "this process runs"]);
     // One that was taken before there was anything has nothing of it, only what the library makes at its start.
     let says = profiled(&["--profile", &before]);
     assert!(!says.contains("300 objects"), "{says}");

@@ -4,7 +4,7 @@ use crate::args::ExplainArgs;
 use crate::exit::{Answer, Usage};
 use crate::{from, output};
 use model::{ExplainReport, Leak};
-use session::{ExplainError, ExplainOptions, GivenProfile, ProfiledStack};
+use session::{ExplainError, ExplainOptions, GivenProfile, ProfiledStack, RecordedSweeps};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -45,12 +45,16 @@ fn is_partial(report: &ExplainReport) -> bool {
 }
 
 /// Growth as a watch recorded it, and its window.
-fn recording(file: &Path) -> anyhow::Result<(Vec<model::SweepSample>, f64)> {
+fn recording(file: &Path) -> anyhow::Result<RecordedSweeps> {
     let recording = from::parsed(file, record::recording)?;
     if let Some(why) = recording.cut {
         eprintln!("lastref: {}: cut off: {why}", from::name(file));
     }
-    Ok((recording.sweeps, recording.start.window_seconds))
+    Ok(RecordedSweeps {
+        sweeps: recording.sweeps,
+        window: recording.start.window_seconds,
+        boot_id: recording.start.boot_id,
+    })
 }
 
 /// A heap profile that somebody took.

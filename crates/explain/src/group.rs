@@ -137,25 +137,36 @@ impl<'e> Group<'e> {
         known.reduce(u64::saturating_add)
     }
 
-    /// Whether it leaks, if all handles on such objects together grow so. What grew between a few looks may
-    /// be what the next collection releases, unless it never comes: so it is those that outlived one that tell, if
-    /// they are more than what is in use at a time, and no few against those that came meanwhile.
-    pub fn leak(&self, evidence: &Evidence<'_>, growth: &Growth) -> Leak {
+    /// Handles or descriptors, as growth is counted in: a dup is one more of these.
+    fn size(&self) -> u64 {
+        self.count().max(self.fds().len() as u64)
+    }
+
+    /// Too few to be what grew: those are others on such objects.
+    pub fn is_few(&self, growth: &Growth) -> bool {
         /// As many as records that make a suspicion (`ledger::Growth`).
-        const OUTLIVED: u64 = 4;
-        let GrowthSource::Looks { seconds, .. } = growth.source else {
-            return growth.leak;
+        const SEVERAL: u64 = 4;
+        let came = match growth.source {
+            GrowthSource::Looks { seconds, .. } => growth.per_second * seconds,
+            GrowthSource::Recording { .. } => growth.more as f64,
         };
-        let came = growth.per_second * seconds;
+        let size = self.size();
+        size < SEVERAL || ((size * SEVERAL) as f64) < came
+    }
+
+    /// Whether it leaks, if all handles on such objects together grow so. What grew between a few looks may
+    /// be what the next collection releases, unless it never comes: so it is those that outlived one that tell.
+    pub fn leak(&self, evidence: &Evidence<'_>, growth: &Growth) -> Leak {
+        if growth.leak < Leak::Suspected {
+            return growth.leak;
+        }
+        let looks = matches!(growth.source, GrowthSource::Looks { .. });
         let outlived = match self.verdict {
-            Verdict::NotJudged => never_collects(evidence),
-            Verdict::SweepPending | Verdict::ReleaseQueued => false,
-            Verdict::Retained => {
-                self.count() >= OUTLIVED && self.count() as f64 * OUTLIVED as f64 >= came
-            }
+            Verdict::NotJudged => !looks || never_collects(evidence),
+            Verdict::SweepPending | Verdict::ReleaseQueued => !looks,
             _ => true,
         };
-        if outlived || growth.leak == Leak::No {
+        if outlived && !self.is_few(growth) {
             growth.leak
         } else {
             Leak::Unknown
@@ -187,6 +198,7 @@ impl<'e> Group<'e> {
             path: None,
             acquired: site.cloned(),
             per_second: growth.map(|growth| growth.per_second),
+            program: growth.and_then(|growth| growth.program),
             exhausts: grows
                 .map(|growth| growth.exhausts.clone())
                 .unwrap_or_default(),

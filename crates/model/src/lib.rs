@@ -22,7 +22,8 @@ mod watch;
 pub use diff::{Before, Change, DiffReport, DiffTotals, Growth, GrowthOf};
 pub use explain::{
     EvidenceKind, EvidenceLine, ExplainGroup, ExplainReport, ExplainedProcess, GcSummary,
-    LibraryVersion, Origin, OwnerSummary, PathKind, PathStep, Release, ReleaseState, Verdict,
+    LibraryVersion, Origin, OwnerSummary, PathKind, PathStep, ProgramGrowth, Release, ReleaseState,
+    Verdict,
 };
 pub use fold::{fold_digits, fold_paths};
 pub use holder::{Attachment, Container, Holder, IoUring, ObjectRef, Pin, Process, Socket};

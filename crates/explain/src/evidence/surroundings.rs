@@ -1,9 +1,9 @@
 //! What is known beside the handles: growth, memory, the heap profile.
 
-use model::{Exhaustion, Kind, Leak, Site};
+use model::{Exhaustion, Kind, Leak, ProgramGrowth, Site};
 use std::sync::Arc;
 
-/// What the process holds of objects that are alike, over time.
+/// What this process alone holds of objects that are alike, over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Growth {
     /// Of the objects.
@@ -18,6 +18,10 @@ pub struct Growth {
     pub leak: Leak,
     /// How fast, in handles or descriptors a second.
     pub per_second: f64,
+    /// How many more there are than at the beginning.
+    pub more: u64,
+    /// What its program grows by beside.
+    pub program: Option<ProgramGrowth>,
     /// Limits ahead, the nearest first.
     pub exhausts: Vec<Exhaustion>,
     /// What tells.

@@ -107,10 +107,15 @@ fn growth<'e>(context: &Context<'e>, group: &Group<'e>) -> Option<String> {
     let rate = if rate.is_finite() { rate } else { 0.0 };
     let (leak, found) = (group.leak(context.evidence, growth), growth.leak);
     if leak == Leak::Unknown && found >= Leak::Suspected {
-        // The collector's part in it is not over.
         let but = match group.verdict {
             Verdict::Retained => "few of these outlived a collection",
-            _ => "a collection may yet release these",
+            // The collector's part in it is not over.
+            Verdict::NotJudged | Verdict::SweepPending | Verdict::ReleaseQueued
+                if matches!(growth.source, GrowthSource::Looks { .. }) =>
+            {
+                "a collection may yet release these"
+            }
+            _ => "these are few of them",
         };
         return Some(format!(
             "all such handles together {rate:+.1}/s {source}; whether they leak is not known, as {but}"
@@ -130,6 +135,17 @@ fn growth<'e>(context: &Context<'e>, group: &Group<'e>) -> Option<String> {
                 duration(limit.in_seconds as f64)
             );
         }
+    }
+    if let Some(program) = growth.program {
+        let suspected = match program.leak {
+            Leak::Yes => "",
+            _ => ", as it seems",
+        };
+        says = format!(
+            "{says}; it is its program that holds ever more of them{suspected}: {:+.1}/s, {} now",
+            program.per_second,
+            counted(program.processes, "process", "processes")
+        );
     }
     Some(says)
 }

@@ -1,7 +1,7 @@
 //! Which handles are one group, and what is counted.
 
 use super::*;
-use model::{Leak, Release, ReleaseState, Site};
+use model::{Leak, ProgramGrowth, Release, ReleaseState, Site};
 use std::sync::Arc;
 
 /// A handle on another map, with another descriptor.
@@ -179,6 +179,8 @@ fn growth(name: &str, leak: Leak, mapped: bool, per_second: f64) -> Growth {
         mapped,
         leak,
         per_second,
+        more: 11,
+        program: None,
         exhausts: vec![],
         source: GrowthSource::Looks {
             looks: 3,
@@ -219,7 +221,87 @@ fn only_what_outlived_a_collection_is_suspected() {
     assert_eq!(leaks(1, 10, looks), (unknown, unknown));
     assert_eq!(leaks(0, 10, looks), (None, unknown));
     let recording = GrowthSource::Recording { seconds: 600.0 };
-    assert_eq!(leaks(1, 10, recording), (suspected, suspected));
+    assert_eq!(leaks(9, 10, recording), (suspected, suspected));
+    // What was there before, and is called the same, is not what grew.
+    assert_eq!(leaks(1, 10, recording), (unknown, suspected));
+    assert_eq!(leaks(10, 2, recording), (suspected, unknown));
+}
+
+/// Of an inherited handle among those that a program makes itself nothing is known.
+#[test]
+fn a_few_of_what_grows_are_not_it() {
+    for source in [
+        GrowthSource::Looks {
+            looks: 9,
+            seconds: 2.0,
+        },
+        GrowthSource::Recording { seconds: 600.0 },
+    ] {
+        let mut evidence = c();
+        evidence.growth = vec![Growth {
+            source,
+            ..growth("m", Leak::Suspected, false, 5.0)
+        }];
+        let no_owner = |n| Handle {
+            descriptors: vec![Descriptor {
+                fd: n,
+                ownership: Ownership::NotGo,
+            }],
+            ..nth(n, "m", owner())
+        };
+        let inherited = Handle {
+            origin: Origin::Inherited,
+            ..no_owner(99)
+        };
+        evidence.handles = (0..10).map(no_owner).chain([inherited]).collect();
+        let groups = explain(&evidence);
+        let found: Vec<_> = groups.iter().map(|g| (g.origin, g.leak)).collect();
+        let expected = [
+            (Origin::Unknown, Leak::Suspected),
+            (Origin::Inherited, Leak::Unknown),
+        ];
+        assert_eq!(found, expected, "{source:?}");
+        let says = &groups[1].evidence.last().expect("a line").says;
+        assert!(says.contains("these are few of them"), "{says}");
+        // Many descriptors of one handle are as many as grew.
+        evidence.handles = vec![Handle {
+            descriptors: (0..11)
+                .map(|fd| Descriptor {
+                    fd,
+                    ownership: Ownership::NotGo,
+                })
+                .collect(),
+            ..no_owner(0)
+        }];
+        assert_eq!(explain(&evidence)[0].leak, Leak::Suspected, "{source:?}");
+    }
+}
+
+/// What each of many processes holds is no leak of one of them.
+#[test]
+fn growth_of_its_program_is_said_as_that() {
+    let mut evidence = c();
+    let program = ProgramGrowth {
+        leak: Leak::Yes,
+        per_second: 2.0,
+        processes: 40,
+    };
+    evidence.growth = vec![Growth {
+        program: Some(program),
+        ..growth("m", Leak::No, false, 0.0)
+    }];
+    evidence.handles = vec![Handle {
+        descriptors: vec![Descriptor {
+            fd: 7,
+            ownership: Ownership::NotGo,
+        }],
+        ..nth(7, "m", owner())
+    }];
+    let group = &explain(&evidence)[0];
+    assert_eq!((group.leak, group.program), (Leak::No, Some(program)));
+    let says = &group.evidence.last().expect("a line").says;
+    let expected = "does not grow in 3 looks over 2.0 s; it is its program that holds ever more of them: +2.0/s, 40 processes now";
+    assert_eq!(says, expected);
 }
 
 /// Nothing will release what no collection judges.
@@ -240,7 +322,8 @@ fn growth_without_a_collector_is_suspected_at_once() {
             mark: Mark::New,
             ..owner()
         };
-        one(evidence, nth(7, "m", new)).leak
+        evidence.handles = (0..10).map(|n| nth(n, "m", new.clone())).collect();
+        explain(&evidence)[0].leak
     };
     assert_eq!(leaks(None), Leak::Suspected);
     assert_eq!(leaks(Some(1 << 30)), Leak::Unknown);

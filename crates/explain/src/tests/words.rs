@@ -94,6 +94,8 @@ fn the_sketch_of_the_issue() {
         mapped: false,
         leak: Leak::Suspected,
         per_second: 2.0,
+        more: 11,
+        program: None,
         exhausts: vec![Exhaustion {
             limit: "RLIMIT_NOFILE".into(),
             value: 65_536,

@@ -18,10 +18,10 @@ pub fn judge(manifest: &Manifest, books: &[Said], reports: &[Value]) -> Judgemen
     let mut of_class: Vec<Vec<&Value>> = vec![Vec::new(); classes.len()];
     let mut says = Leak::No;
     for group in groups {
-        says = says.max(Leak::of(group));
+        says = says.max(leak(group));
         match classes.iter().position(|c| c.is_of(&group["objects"])) {
             Some(at) => of_class[at].push(group),
-            None if Leak::of(group) == Leak::Yes => {
+            None if leak(group) == Leak::Yes => {
                 let objects = &group["objects"];
                 let what = format!("{} {}", objects["kind"], objects["name"]);
                 against.wrong.push(format!(
@@ -38,6 +38,15 @@ pub fn judge(manifest: &Manifest, books: &[Said], reports: &[Value]) -> Judgemen
     let explained = classes.iter().filter(|class| is_explained(class)).count();
     let expected = format!("{explained} groups with their verdicts and counts");
     Judgement::against(against, expected, Says::from(says))
+}
+
+/// Of the process, or of all processes of its program together.
+fn leak(group: &Value) -> Leak {
+    let own = Leak::of(group);
+    match group.get("program") {
+        Some(program) if program.is_object() => own.max(Leak::of(program)),
+        _ => own,
+    }
 }
 
 /// Something of it is held by descriptors or mappings: that is what there are verdicts for.
@@ -119,7 +128,7 @@ fn handles(class: &Class<'_>, books: &[Said]) -> [u64; 2] {
 
 fn leaks(class: &Class<'_>, said: &[&Value], against: &mut Against) {
     let name = class.name();
-    let most = said.iter().map(|group| Leak::of(group)).max();
+    let most = said.iter().map(|group| leak(group)).max();
     match (class.leaks() && is_explained(class), most) {
         (true, Some(Leak::Yes | Leak::Suspected)) => {}
         (true, Some(Leak::No)) => against

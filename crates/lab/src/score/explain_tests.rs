@@ -157,6 +157,26 @@ fn what_it_does_not_say_is_unknown() {
     );
 }
 
+/// Each of its processes holds one, and there are ever more of them.
+#[test]
+fn what_is_said_of_the_program_counts() {
+    let program = |leak: &str| json!({"leak": leak, "per_second": 1.0, "processes": 12});
+    for (leaking, clean, expected) in [
+        (program("suspected"), Value::Null, Verdict::Right),
+        (Value::Null, Value::Null, Verdict::Wrong),
+        (program("yes"), program("suspected"), Verdict::Unknown),
+        (program("yes"), program("yes"), Verdict::Wrong),
+    ] {
+        let mut report = report();
+        for (at, program) in [leaking, clean].into_iter().enumerate() {
+            report["groups"][at]["leak"] = json!("no");
+            report["groups"][at]["program"] = program;
+        }
+        let judged = judge_explain(&manifest(), &books(), &[report]);
+        assert_eq!(judged.result, expected, "{judged:?}");
+    }
+}
+
 #[test]
 fn handles_of_several_processes_are_added_and_shared_ones_counted_once() {
     let mut parent = report();

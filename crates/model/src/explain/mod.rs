@@ -86,6 +86,9 @@ pub struct ExplainGroup {
     pub acquired: Option<Site>,
     /// Growth in handles or descriptors a second; `None` if it was looked at once only.
     pub per_second: Option<f64>,
+    /// What all processes of its program hold of such objects, if that grows and none of them alone does.
+    #[serde(default)]
+    pub program: Option<ProgramGrowth>,
     /// Limits ahead, the nearest first.
     pub exhausts: Vec<Exhaustion>,
     /// Kernel memory of the objects; `None` where that of none is known.
@@ -94,6 +97,17 @@ pub struct ExplainGroup {
     pub evidence: Vec<EvidenceLine>,
     /// What lets them go: the call to make, and on which type.
     pub fix: String,
+}
+
+/// Growth of a program by its processes: each holds as much as it ever did, and there are ever more of them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ProgramGrowth {
+    /// Whether that leaks.
+    pub leak: Leak,
+    /// In handles or descriptors a second.
+    pub per_second: f64,
+    /// How many processes of the program hold some.
+    pub processes: u64,
 }
 
 /// How handles came to a process.

@@ -46,6 +46,7 @@ fn report() -> ExplainReport {
             }]),
             acquired: None,
             per_second: Some(2.0),
+            program: None,
             exhausts: vec![],
             memory_bytes: Some(8 << 20),
             evidence: vec![EvidenceLine {

@@ -9,8 +9,8 @@ use crate::{Error, Sweep, Sweeper};
 use explain::evidence::{Growth as Grown, GrowthSource};
 use ledger::{Growth, Samples};
 use model::{
-    By, CannotSee, Exhaustion, Holder, Leak, LeakEvent, Object, Scope, SeriesSample, SweepSample,
-    fold_digits,
+    By, CannotSee, Exhaustion, Holder, Kind, Leak, LeakEvent, Object, Process, ProgramGrowth,
+    Scope, SeriesSample, SweepSample, fold_digits,
 };
 use process::Proc;
 use rustc_hash::FxHashMap;
@@ -19,9 +19,7 @@ use std::time::Instant;
 
 /// Looks at one process, one after the other.
 pub struct Looks {
-    pid: u32,
-    /// The program, which may be leaked a process at a time: `comm` and executable.
-    program: (String, Option<String>),
+    who: Who,
     begun: Instant,
     samples: Samples,
     course: Course,
@@ -33,11 +31,9 @@ pub struct Looks {
 impl Looks {
     /// None yet.
     pub fn new(sweeper: &mut Sweeper, target: &Target, window: f64) -> Self {
-        let pid = target.pid;
-        sweeper.list_handles(pid);
+        sweeper.list_handles(target.pid);
         Self {
-            pid,
-            program: (fold_digits(&target.comm).into_owned(), target.exe.clone()),
+            who: Who::of(target),
             begun: Instant::now(),
             samples: Samples::default(),
             course: Course::new(window),
@@ -71,8 +67,7 @@ impl Looks {
     /// What a look says of growth.
     fn take(&mut self, sweep: &Sweep, proc: &Proc) {
         let t = self.begun.elapsed().as_secs_f64();
-        let (comm, exe) = &self.program;
-        let wanted = |_: &Object, holder: &Holder| matches!(holder, Holder::Process(p) if p.exe.as_deref() == exe.as_deref() && fold_digits(&p.comm) == *comm);
+        let wanted = |_: &Object, holder: &Holder| matches!(holder, Holder::Process(p) if self.who.is_of_program(p));
         let mut sample = self.samples.take(t, sweep.ledger.objects(), &wanted);
         sample.collections = self.collectors.read(proc, &self.course.growth);
         self.course.observe(&sample);
@@ -109,7 +104,7 @@ impl Looks {
             looks: self.count,
             seconds: self.course.seconds(),
         };
-        let mut grown = self.course.grown(self.pid, None, source);
+        let mut grown = self.course.grown(&self.who, source);
         grown.sort_by(|(a, _), (b, _)| b.per_second.total_cmp(&a.per_second));
         for (grown, event) in grown.iter_mut().take(LIMITS_OF) {
             if let Some(event) = event {
@@ -117,6 +112,34 @@ impl Looks {
             }
         }
         grown.into_iter().map(|(grown, _)| grown).collect()
+    }
+}
+
+/// A process, and its program, which may be leaked a process at a time.
+pub struct Who {
+    pid: u32,
+    /// Another may have had its pid.
+    start_ticks: Option<u64>,
+    /// Name, with `*` for digits, and executable.
+    program: (String, Option<String>),
+}
+
+impl Who {
+    pub fn of(target: &Target) -> Self {
+        Self {
+            pid: target.pid,
+            start_ticks: target.start_ticks,
+            program: (fold_digits(&target.comm).into_owned(), target.exe.clone()),
+        }
+    }
+
+    fn is(&self, process: &Process) -> bool {
+        (process.pid, process.start_ticks) == (self.pid, self.start_ticks)
+    }
+
+    fn is_of_program(&self, process: &Process) -> bool {
+        let (comm, exe) = &self.program;
+        process.exe.as_deref() == exe.as_deref() && fold_digits(&process.comm) == *comm
     }
 }
 
@@ -165,78 +188,86 @@ impl Course {
         self.last - self.first
     }
 
-    /// What is said of the series of one process, with the event that says it, if one was told.
-    /// `start_ticks`: of the process, as another may have had its pid.
-    pub fn grown(
-        &self,
-        pid: u32,
-        start_ticks: Option<u64>,
-        source: GrowthSource,
-    ) -> Vec<(Grown, Option<LeakEvent>)> {
-        let same = |p: &model::Process| {
-            p.pid == pid && (start_ticks.is_none() || p.start_ticks == start_ticks)
-        };
+    /// What is said of the series of this process alone, each with the event that says it, if one was told.
+    pub fn grown(&self, who: &Who, source: GrowthSource) -> Vec<(Grown, Option<LeakEvent>)> {
+        let held = |series: &SeriesSample| matches!(series.by, By::Fd | By::Mmap | By::Iterator);
         let ours = |series: &SeriesSample| {
             series.scope == Scope::Process
-                && matches!(&series.holder, Holder::Process(p) if same(p))
-                && matches!(series.by, By::Fd | By::Mmap | By::Iterator)
+                && matches!(&series.holder, Holder::Process(p) if who.is(p))
+                && held(series)
         };
-        // Where each new process of a program holds the same, none of them grows, and the program does.
-        let of_program: Vec<(&SeriesSample, LeakEvent)> = self
-            .growth
-            .stands(self.last)
-            .filter(|(series, _)| series.scope == Scope::Program)
-            .filter_map(|(series, event)| {
-                Some((series, event.filter(|e| e.leak >= Leak::Suspected)?))
+        let programs = self.of_program(who);
+        let series = self.growth.stands(self.last);
+        let of = series
+            .filter(|(series, _)| ours(series))
+            .map(|(series, event)| {
+                let began = self.begin.get(&series.series).copied().unwrap_or(0);
+                let more = series.value().saturating_sub(began);
+                let (leak, per_second) = match &event {
+                    Some(event) => (event.leak, event.per_second),
+                    // It has grown, and not enough to say anything.
+                    None if more > 0 => (Leak::Unknown, more as f64 / self.seconds().max(1e-3)),
+                    None => (Leak::No, 0.0),
+                };
+                let program = programs.iter().find(|(of, _)| of.is_alike(series));
+                let grown = Grown {
+                    kind: series.objects.kind,
+                    name: Arc::from(series.objects.name.as_str()),
+                    type_name: Arc::from(series.objects.type_name.as_str()),
+                    mapped: series.by == By::Mmap,
+                    leak,
+                    per_second,
+                    more,
+                    // It is told what grows, and not what it is a part of.
+                    program: program
+                        .filter(|_| leak < Leak::Suspected)
+                        .map(|(_, program)| *program),
+                    exhausts: event
+                        .as_ref()
+                        .and_then(|event| self.ahead.get(&event.id).cloned())
+                        .unwrap_or_default(),
+                    source,
+                };
+                (grown, event)
+            });
+        of.collect()
+    }
+
+    /// What grows of its program: where each new process holds the same, none of them grows, and the program does.
+    fn of_program(&self, who: &Who) -> Vec<(Alike, ProgramGrowth)> {
+        let all = self.growth.stands(self.last);
+        let of = all.filter_map(|(series, event)| {
+            let event = event.filter(|event| event.leak >= Leak::Suspected)?;
+            let same = matches!(&series.holder, Holder::Process(p) if who.is_of_program(p));
+            (series.scope == Scope::Program && same).then(|| {
+                let program = ProgramGrowth {
+                    leak: event.leak,
+                    per_second: event.per_second,
+                    processes: series.holders,
+                };
+                (Alike::of(series), program)
             })
-            .collect();
-        let program = |series: &SeriesSample| {
-            let key = |s: &SeriesSample| {
-                let objects = &s.objects;
-                (
-                    s.by,
-                    objects.kind,
-                    fold_digits(&objects.name).into_owned(),
-                    objects.type_name.clone(),
-                )
-            };
-            let whole = of_program
-                .iter()
-                .find(|(whole, _)| key(whole) == key(series));
-            whole.map(|(_, event)| event.clone())
-        };
-        let series = self
-            .growth
-            .stands(self.last)
-            .filter(|(series, _)| ours(series));
-        let of = series.map(|(series, event)| {
-            let event = match event {
-                Some(event) if event.leak >= Leak::Suspected => Some(event),
-                event => program(series).or(event),
-            };
-            let began = self.begin.get(&series.series).copied().unwrap_or(0);
-            let more = series.value().saturating_sub(began);
-            let (leak, per_second) = match &event {
-                Some(event) => (event.leak, event.per_second),
-                // It has grown, and not enough to say anything.
-                None if more > 0 => (Leak::Unknown, more as f64 / self.seconds().max(1e-3)),
-                None => (Leak::No, 0.0),
-            };
-            let grown = Grown {
-                kind: series.objects.kind,
-                name: Arc::from(series.objects.name.as_str()),
-                type_name: Arc::from(series.objects.type_name.as_str()),
-                mapped: series.by == By::Mmap,
-                leak,
-                per_second,
-                exhausts: event
-                    .as_ref()
-                    .and_then(|event| self.ahead.get(&event.id).cloned())
-                    .unwrap_or_default(),
-                source,
-            };
-            (grown, event)
         });
         of.collect()
     }
 }
+
+/// What series have in common that are about the same: how, and kind, folded name and type.
+#[derive(PartialEq, Eq)]
+struct Alike(By, Kind, String, String);
+
+impl Alike {
+    fn of(series: &SeriesSample) -> Self {
+        let objects = &series.objects;
+        let name = fold_digits(&objects.name).into_owned();
+        Self(series.by, objects.kind, name, objects.type_name.clone())
+    }
+
+    fn is_alike(&self, series: &SeriesSample) -> bool {
+        *self == Self::of(series)
+    }
+}
+
+#[cfg(test)]
+#[path = "looks_tests.rs"]
+mod tests;

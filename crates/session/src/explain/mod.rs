@@ -15,22 +15,24 @@ mod looks;
 mod name;
 mod plain;
 mod profile;
+mod recorded;
 mod sight;
 mod target;
 
 pub use explain::evidence::ProfiledStack;
 pub use name::PidError;
 pub use profile::GivenProfile;
+pub use recorded::RecordedSweeps;
 pub(crate) use target::inode;
 
 use crate::handles::Handle;
 use crate::{Error, Sweeper, WatchOptions};
 use explain::Evidence;
-use explain::evidence::{self, Descriptor, Growth, GrowthSource, Memory, Ownership, Why};
+use explain::evidence::{self, Descriptor, Growth, Memory, Ownership, Why};
 use go::{Go, Parts};
 use kin::Kin;
-use looks::{Course, Looks};
-use model::{CannotSee, ExplainReport, Object, ObjectId, SweepSample};
+use looks::Looks;
+use model::{CannotSee, ExplainReport, Object, ObjectId};
 use process::Proc;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
@@ -42,8 +44,8 @@ use target::{Now, Target};
 pub struct ExplainOptions {
     /// For how long. Zero is one look: nothing is known of growth then, nor whether a queue moves.
     pub duration: Duration,
-    /// Growth is taken from these sweeps of a watch instead, and is a leak through so many seconds.
-    pub recording: Option<(Vec<SweepSample>, f64)>,
+    /// Growth is taken from what a watch recorded instead.
+    pub recording: Option<RecordedSweeps>,
     /// Where its Go heap allocates, from a profile that somebody took. Without it, from the runtime's own books.
     pub profile: Option<GivenProfile>,
 }
@@ -196,7 +198,7 @@ pub fn explain_in_steps(
     }
     done(Step::Owned);
     let growth = match &options.recording {
-        Some((sweeps, window)) => recorded(&target, sweeps, *window, &mut cannot_see),
+        Some(recording) => recorded::growth(recording, &proc, &target, &mut cannot_see),
         None => looks.growth(&sweeper),
     };
     let memory = proc.anonymous_memory(pid).ok().map(|now| {
@@ -343,28 +345,4 @@ impl Case<'_> {
             cannot_see: self.cannot_see,
         })
     }
-}
-
-/// What a recording says of the growth of this process.
-fn recorded(
-    target: &Target,
-    sweeps: &[SweepSample],
-    window: f64,
-    cannot_see: &mut Vec<CannotSee>,
-) -> Vec<Growth> {
-    let mut course = Course::new(window);
-    for sweep in sweeps {
-        course.observe(sweep);
-    }
-    let seconds = course.seconds();
-    let source = GrowthSource::Recording { seconds };
-    let grown = course.grown(target.pid, target.start_ticks, source);
-    if grown.is_empty() {
-        cannot_see.push(CannotSee {
-            what: "how its handles grow".into(),
-            why: "the recording has nothing of this process".into(),
-            needs: "a recording of it".into(),
-        });
-    }
-    grown.into_iter().map(|(growth, _)| growth).collect()
 }

@@ -61,6 +61,7 @@ fn retained() -> ExplainGroup {
         path: None,
         acquired: None,
         per_second: Some(2.0),
+        program: None,
         exhausts: vec![Exhaustion {
             limit: "RLIMIT_NOFILE".into(),
             value: 65_536,

@@ -1,5 +1,6 @@
 //! `lastref explain --json` against the truth of a scenario.
 
+use super::fates::{self, Called};
 use super::truth::{Against, Class, Leak, classes};
 use super::{Judgement, Says};
 use crate::books::Said;
@@ -76,6 +77,7 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
             .peekable();
         ids.peek().is_some() && ids.all(|id| !begin.contains(&id))
     };
+    let mut called = Vec::new();
     for group in said {
         let listed = group["objects"]["ids"].as_array().into_iter().flatten();
         let strange = listed
@@ -89,10 +91,23 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
         if origin != "unknown" && !origins.is_empty() && !origins.iter().any(|o| *o == origin) {
             against.wrong.push(format!("{name}: origin {origin}"));
         }
-        match group["verdict"].as_str().unwrap_or("unknown") {
+        let verdict = group["verdict"].as_str().unwrap_or("unknown");
+        // Before the look a collection was forced: what was made since then it has not seen.
+        let since = group["count"].as_u64() <= Some(most - least) || is_new(group);
+        let any = verdict == "unknown" || (verdict == "not-judged" && since);
+        // A handle that an ancestor shares is counted there.
+        if group["origin"] != "inherited" {
+            let ids = group["objects"]["ids"].as_array().into_iter().flatten();
+            called.push(Called {
+                verdict,
+                count: group["count"].as_u64().unwrap_or_default(),
+                ids: ids.filter_map(Value::as_u64).collect(),
+                any,
+            });
+        }
+        match verdict {
             "unknown" => against.unknown.push(format!("{name}: verdict unknown")),
-            // Before the look a collection was forced: what was made since then it has not seen.
-            "not-judged" if group["count"].as_u64() <= Some(most - least) || is_new(group) => {}
+            _ if any => {}
             verdict if acceptable.contains(&verdict) => {}
             verdict => against.wrong.push(format!(
                 "{name}: {verdict}, not {}",
@@ -100,9 +115,8 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
             )),
         }
     }
-    // A handle that an ancestor shares is counted there.
-    let counted = said.iter().filter(|group| group["origin"] != "inherited");
-    let count: u64 = counted.filter_map(|group| group["count"].as_u64()).sum();
+    fates::check(class, &called, books, against);
+    let count: u64 = called.iter().map(|one| one.count).sum();
     if !(least..=most).contains(&count) {
         against
             .unknown
@@ -112,18 +126,8 @@ fn verdicts(class: &Class<'_>, said: &[&Value], books: &[Said], against: &mut Ag
 
 /// Handles that there were: at least and at most, at any time in these books.
 fn handles(class: &Class<'_>, books: &[Said]) -> [u64; 2] {
-    let explained = || class.groups.iter().filter(|g| !g.verdicts.is_empty());
-    let counts = books.iter().map(|said| {
-        let of = explained().map(|group| said.book(&group.name));
-        of.fold([0, 0], |[held, all], book| {
-            let [more, dropped] = [book.held.len() as u64, book.dropped.len() as u64];
-            [held + more, all + more + dropped]
-        })
-    });
-    let [least, most] = counts.fold([u64::MAX, 0], |[least, most], [held, all]| {
-        [least.min(held), most.max(all)]
-    });
-    [least.min(most), most]
+    let explained = (0..class.groups.len()).filter(|&at| !class.groups[at].verdicts.is_empty());
+    fates::sizes(class, &explained.collect::<Vec<_>>(), books)
 }
 
 fn leaks(class: &Class<'_>, said: &[&Value], against: &mut Against) {

@@ -4,6 +4,9 @@ mod check;
 mod explain;
 #[cfg(test)]
 mod explain_tests;
+mod fates;
+#[cfg(test)]
+mod fates_tests;
 #[cfg(test)]
 mod findings_tests;
 mod ls;

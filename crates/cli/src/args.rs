@@ -292,6 +292,9 @@ pub struct LabRunArgs {
     /// Stop after this many steps; with --for, stay
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
+    /// Have its garbage collector run every so often (5s); otherwise it does when it likes
+    #[arg(long, value_name = "EVERY", value_parser = parse_duration)]
+    pub gc: Option<Duration>,
     /// End after this long (30s, 5m); otherwise at Ctrl-C
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub duration: Option<Duration>,

@@ -322,6 +322,9 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
         let text = format!("{} has no parameters and no modules", BUILT_IN.name);
         return Err(Usage(text).into());
     }
+    if args.gc.is_some() {
+        return Err(no_collector(BUILT_IN.name));
+    }
     lab::sweep();
     let options = lab::RawFd {
         rate: args.rate,
@@ -346,10 +349,21 @@ fn run_one(args: &LabRunArgs) -> anyhow::Result<Answer> {
     Ok(answer(outcome.gone))
 }
 
+fn no_collector(name: &str) -> anyhow::Error {
+    Usage(format!(
+        "--gc: {name} is not in Go, and has no garbage collector"
+    ))
+    .into()
+}
+
 fn run_program(scenario: &'static Scenario, args: &LabRunArgs) -> anyhow::Result<Answer> {
+    if args.gc.is_some() && scenario.manifest.language.name() != "Go" {
+        return Err(no_collector(scenario.name));
+    }
     let options = lab::Options {
         rate: args.rate,
         count: args.count,
+        gc: args.gc,
         duration: args.duration,
         build: args.build.build(),
         parameters: args.parameters.clone(),

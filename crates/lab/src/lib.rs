@@ -17,6 +17,7 @@ mod cache;
 mod catalog;
 mod compile;
 mod error;
+mod holder;
 mod jail;
 mod leftovers;
 mod lines;

@@ -4,6 +4,8 @@ use crate::books::{Book, Occasion, Said};
 use crate::build::Build;
 use crate::catalog::Scenario;
 use crate::error::Error;
+use crate::holder;
+use crate::manifest::Language;
 use crate::prepare::prepare;
 use crate::program::{Log, Running};
 use crate::score::{self, Judgement};
@@ -21,6 +23,8 @@ pub struct Options {
     pub rate: f64,
     /// No more steps than these; then it stands still.
     pub count: Option<u64>,
+    /// Its collector runs every so often; `None`: when it likes.
+    pub gc: Option<Duration>,
     /// Ends after so long; `None`: until SIGINT, SIGTERM or SIGHUP.
     pub duration: Option<Duration>,
     /// How it is built.
@@ -40,6 +44,8 @@ pub struct Outcome {
     pub pid: u32,
     /// Steps that it did.
     pub steps: u64,
+    /// Collections that it was asked for meanwhile.
+    pub collections: u64,
     /// Handles, or objects without any, by group: at the end.
     pub groups: BTreeMap<String, Counted>,
     /// `lastref ls` against the truth, just before the end.
@@ -80,7 +86,7 @@ pub fn run(
     let signals = Signals::to_end()?;
     let mut running = Running::start(&program, &env, options.log, Some(&signals))?;
     begin(scenario, options, &running, out)?;
-    let steps = follow(scenario, options, &mut running, &signals, out)?;
+    let Followed { steps, collections } = follow(scenario, options, &mut running, &signals, out)?;
     signals.settle();
 
     for (command, answer) in todays_commands(scenario, &running) {
@@ -115,6 +121,7 @@ pub fn run(
         scenario: scenario.name,
         pid,
         steps,
+        collections,
         groups: count(scenario, &said),
         ls,
         left_behind,
@@ -189,8 +196,38 @@ fn begin(
         }
     }
     writeln!(out)?;
+    Ok(out.flush()?)
+}
+
+/// What to look at, with the process that holds it; `None` if none holds anything yet, and one will.
+fn look_at(
+    scenario: &Scenario,
+    options: &Options,
+    running: &Running,
+    out: &mut impl Write,
+) -> Result<Option<()>, Error> {
+    let manifest = &scenario.manifest;
+    let pid = match holder::of(scenario, running) {
+        Some(pid) => pid,
+        None if manifest
+            .groups
+            .iter()
+            .any(|group| group.held_by.iter().any(|by| by == "fd")) =>
+        {
+            return Ok(None);
+        }
+        None => running.pid(),
+    };
     writeln!(out, "Look at it from another terminal:")?;
     writeln!(out, "  lastref ls --pid {pid}")?;
+    // Of what only pins hold, for instance, no process tells.
+    if manifest
+        .groups
+        .iter()
+        .any(|group| !group.verdicts.is_empty())
+    {
+        writeln!(out, "  lastref explain {pid}")?;
+    }
     let first = manifest.groups.iter().find_map(|group| {
         let id = *running.said().book(&group.name).held.first()?;
         Some(format!("{}:{id}", group.object.kind.as_str()))
@@ -198,18 +235,36 @@ fn begin(
     if let Some(object) = first {
         writeln!(out, "  lastref why {object}")?;
     }
+    if manifest.language == Language::Go && options.gc.is_none() {
+        let why = if manifest.collects {
+            "it makes little garbage, so that minutes may pass until the next"
+        } else {
+            "none runs by itself"
+        };
+        writeln!(
+            out,
+            "What it made since its last collection is not-judged, and {why}: with --gc 5s one runs every five seconds."
+        )?;
+    }
     writeln!(out)?;
-    Ok(out.flush()?)
+    out.flush()?;
+    Ok(Some(()))
 }
 
-/// Steps at the pace that is asked for; gives how many.
+/// How far a program came.
+struct Followed {
+    steps: u64,
+    collections: u64,
+}
+
+/// Steps at the pace that is asked for, and collections between them.
 fn follow(
     scenario: &Scenario,
     options: &Options,
     running: &mut Running,
     signals: &Signals,
     out: &mut impl Write,
-) -> Result<u64, Error> {
+) -> Result<Followed, Error> {
     const TELL: Duration = Duration::from_secs(1);
     let begun = Instant::now();
     let end = options
@@ -217,13 +272,25 @@ fn follow(
         .and_then(|duration| begun.checked_add(duration));
     let mut told = begun;
     let mut steps = 0;
+    let mut collections = 0;
     let mut stuck = false;
+    let mut shown = look_at(scenario, options, running, out)?;
+    let due_at = |collections: u64| {
+        let after = options
+            .gc?
+            .checked_mul(u32::try_from(collections + 1).ok()?)?;
+        begun.checked_add(after)
+    };
     loop {
         let due = Duration::try_from_secs_f64(steps as f64 / options.rate).ok();
         let more = !stuck && options.count.is_none_or(|count| steps < count);
         let next = due.filter(|_| more).and_then(|due| begun.checked_add(due));
         let idle = Instant::now() + TELL;
-        let until = [next, end].into_iter().flatten().fold(idle, Instant::min);
+        let next_gc = due_at(collections);
+        let until = [next, next_gc, end]
+            .into_iter()
+            .flatten()
+            .fold(idle, Instant::min);
         if running.wait(signals, until)? || end.is_some_and(|end| Instant::now() >= end) {
             break;
         }
@@ -243,6 +310,16 @@ fn follow(
                 writeln!(out, "{}: stuck after {steps} steps: {error}", scenario.name)?;
             }
         }
+        if !stuck && next_gc.is_some_and(|next| Instant::now() >= next) {
+            match running.tell("gc", Some(signals)) {
+                Err(Error::Interrupted) => break,
+                said => said?,
+            };
+            collections += 1;
+        }
+        if shown.is_none() && (steps == 1 || told.elapsed() >= TELL) {
+            shown = look_at(scenario, options, running, out)?;
+        }
         if told.elapsed() >= TELL {
             told = Instant::now();
             tell(scenario, running.said(), steps, out)?;
@@ -255,7 +332,7 @@ fn follow(
         }
     }
     tell(scenario, running.said(), steps, out)?;
-    Ok(steps)
+    Ok(Followed { steps, collections })
 }
 
 fn tell(scenario: &Scenario, said: &Said, steps: u64, out: &mut impl Write) -> Result<(), Error> {
@@ -306,7 +383,8 @@ fn todays_commands(scenario: &Scenario, running: &Running) -> Vec<(String, Strin
         }
         commands.extend(seen);
     }
-    commands.push(format!("ls -l /proc/{}/fd | grep -c bpf", running.pid()));
+    let pid = holder::of(scenario, running).unwrap_or(running.pid());
+    commands.push(format!("ls -l /proc/{pid}/fd | grep -c bpf"));
     let answers = commands.into_iter().map(|command| {
         let answer = own::shell(&command);
         (command, answer)

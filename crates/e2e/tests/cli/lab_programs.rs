@@ -153,6 +153,15 @@ fn end_with_their_lab() {
     let pid: u32 = pid.and_then(|(pid, _)| pid.parse().ok()).expect("a pid");
     assert!(Path::new(&format!("/proc/{pid}")).exists());
     let namespace = std::fs::read_link(format!("/proc/{pid}/ns/pid")).expect("it lives");
+    // It holds nothing itself: who does is named, once there is one.
+    let mut named = lines.by_ref().filter_map(|line| {
+        let line = line.ok()?;
+        line.trim().strip_prefix("lastref explain ")?.parse().ok()
+    });
+    let named: u32 = named.next().expect("it is named");
+    assert_ne!(named, pid);
+    let of_it = std::fs::read_link(format!("/proc/{named}/ns/pid"));
+    assert_eq!(of_it.ok().as_ref(), Some(&namespace));
     // Until it has children.
     lines.find(|line| line.as_ref().is_ok_and(|line| line.contains(" steps; ")));
     assert!(processes_in(&namespace) > 1);
@@ -174,6 +183,35 @@ fn processes_in(namespace: &Path) -> usize {
     theirs.count()
 }
 
+/// What a program made since its last collection is judged by none: one can be had.
+#[test]
+fn are_collected_when_asked() {
+    let folder = Folder::new(here!());
+    let run = |more: &[&str]| {
+        let words = ["run", "go-local-dropped", "--rate", "50"];
+        lab(&folder, &[&words, more].concat())
+            .output()
+            .expect("it runs")
+    };
+    match Command::new("go").arg("version").output() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return refused(&run(&["--count", "1"]), 3, &["needs Go"]);
+        }
+        output => assert!(output.is_ok_and(|o| o.status.success()), "go version"),
+    }
+    let output = run(&["--count", "1"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        text.contains("not-judged") && text.contains("--gc 5s"),
+        "{text}"
+    );
+    let outcome = lastref::json(&run(&["--for", "2s", "--gc", "300ms", "--json"]));
+    let collections = outcome["collections"].as_u64().expect("a number");
+    assert!((1..=7).contains(&collections), "{outcome}");
+    let text = String::from_utf8(run(&["--for", "2s", "--gc", "300ms"]).stdout).expect("text");
+    assert!(!text.contains("not-judged"), "{text}");
+}
+
 #[test]
 fn with_arguments_that_are_wrong() {
     let folder = Folder::new(here!());
@@ -189,6 +227,13 @@ fn with_arguments_that_are_wrong() {
         2,
         &["no parameters"],
     );
+    for scenario in ["raw-fd", "c-error-path"] {
+        refused(
+            &run(&["run", scenario, "--gc", "5s"]),
+            2,
+            &["--gc", scenario],
+        );
+    }
     refused(
         &run(&["run", "go-workers-leak", "--param", "a=b"]),
         2,

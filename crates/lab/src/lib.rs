@@ -30,6 +30,7 @@ mod prepare;
 mod program;
 mod raw_fd;
 mod run;
+mod show;
 mod signals;
 
 pub mod score;

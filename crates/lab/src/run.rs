@@ -227,7 +227,7 @@ fn follow(
             };
             collections += 1;
         }
-        if shown.is_none() && (steps == 1 || told.elapsed() >= TELL) {
+        if !shown && (steps == 1 || told.elapsed() >= TELL) {
             shown = look_at(scenario, options, running, out)?;
         }
         if told.elapsed() >= TELL {

@@ -47,13 +47,13 @@ pub fn begin(
     Ok(out.flush()?)
 }
 
-/// What to look at, with the process that holds it; `None` if none holds anything yet, and one will.
+/// What to look at, with the process that holds it. False if none holds anything yet, and one will: then nothing is shown.
 pub fn look_at(
     scenario: &Scenario,
     options: &Options,
     running: &Running,
     out: &mut impl Write,
-) -> Result<Option<()>, Error> {
+) -> Result<bool, Error> {
     let manifest = &scenario.manifest;
     let pid = match holder::of(scenario, running) {
         Some(pid) => pid,
@@ -62,7 +62,7 @@ pub fn look_at(
             .iter()
             .any(|group| group.held_by.iter().any(|by| by == "fd")) =>
         {
-            return Ok(None);
+            return Ok(false);
         }
         None => running.pid(),
     };
@@ -96,7 +96,7 @@ pub fn look_at(
     }
     writeln!(out)?;
     out.flush()?;
-    Ok(Some(()))
+    Ok(true)
 }
 
 /// How far it came.

@@ -8,6 +8,7 @@ use model::escape_controls;
 use model::units::duration;
 use process::Proc;
 use rustix::time::{ClockId, clock_gettime};
+use std::fs::File;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,10 +32,20 @@ struct Program {
     executable: Option<String>,
     /// Its file was removed or replaced.
     replaced: bool,
-    /// `Some(None)`: it has no build id. `None`: its file could not be read.
-    build_id: Option<Option<String>>,
+    build_id: BuildId,
     /// When the process began: seconds since 1970.
     began: Option<f64>,
+}
+
+/// The GNU build id of an executable.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum BuildId {
+    Is(String),
+    /// It has none.
+    None,
+    /// Its file could not be read.
+    #[default]
+    Unread,
 }
 
 /// What is to be said of a profile beside its stacks, if it may be of this process.
@@ -59,13 +70,17 @@ pub fn compare(
     })
 }
 
-/// The build id of its executable; `None` if that cannot be read.
-fn build_id(proc: &Proc, target: &Target) -> Option<Option<String>> {
+fn build_id(proc: &Proc, target: &Target) -> BuildId {
+    let of = |file: &File| match Executable::open(file).map(|program| program.gnu_build_id()) {
+        Ok(Some(id)) => BuildId::Is(id),
+        Ok(None) => BuildId::None,
+        Err(_) => BuildId::Unread,
+    };
     if let Runs::Go(program) = &target.runs {
-        return Some(Executable::open(&program.file).ok()?.gnu_build_id());
+        return of(&program.file);
     }
-    let file = proc.executable(target.pid).ok()?;
-    Some(Executable::open(&file).ok()?.gnu_build_id())
+    proc.executable(target.pid)
+        .map_or(BuildId::Unread, |file| of(&file))
 }
 
 /// When a process began that `/proc/PID/stat` says began then: seconds since 1970. It moves with the clock that tells the time of day.
@@ -107,7 +122,7 @@ fn doubt(profile: &GivenProfile, program: &Program) -> Result<Option<String>, St
     let theirs = known.map_or_else(|| "a program".into(), escape_controls);
     let ours = program.executable.as_deref();
     let ours_named = ours.map_or_else(|| "a program".into(), escape_controls);
-    if let (Some(theirs), Some(Some(ours))) = (&profile.build_id, &program.build_id)
+    if let (Some(theirs), BuildId::Is(ours)) = (&profile.build_id, &program.build_id)
         && theirs.eq_ignore_ascii_case(ours)
     {
         return Ok(None);
@@ -121,22 +136,22 @@ fn doubt(profile: &GivenProfile, program: &Program) -> Result<Option<String>, St
     }
     let why = match (&profile.build_id, &program.build_id) {
         // The runtime reads the id of whatever file has the name when the profile is taken.
-        (Some(_), Some(_)) if program.replaced => {
+        (Some(_), BuildId::Is(_) | BuildId::None) if program.replaced => {
             "its file was replaced, and the build id may be that of the new one"
         }
-        (Some(id), Some(Some(ours_id))) => {
+        (Some(id), BuildId::Is(ours_id)) => {
             let id = escape_controls(id);
             return Err(format!(
                 "it is of another build of {theirs} (build id {id}; this process runs {ours_id})"
             ));
         }
-        (Some(id), Some(None)) => {
+        (Some(id), BuildId::None) => {
             let id = escape_controls(id);
             return Err(format!(
                 "it is of another build of {theirs} (build id {id}; what this process runs has none)"
             ));
         }
-        (Some(_), None) => "the executable of the process may not be read",
+        (Some(_), BuildId::Unread) => "the executable of the process may not be read",
         (None, _) => "the profile has no build id, which Go's linker writes since Go 1.24",
     };
     Ok(Some(match (known, ours) {
@@ -170,18 +185,18 @@ mod tests {
         }
     }
 
-    fn program(build_id: Option<Option<&str>>) -> Program {
+    fn program(build_id: BuildId) -> Program {
         Program {
             executable: Some("/usr/bin/agent".into()),
             replaced: false,
-            build_id: build_id.map(|id| id.map(str::to_owned)),
+            build_id,
             began: Some(1_000.0),
         }
     }
 
     #[test]
     fn of_this_program_or_of_another() {
-        let known = program(Some(Some("1487ab")));
+        let known = program(BuildId::Is("1487ab".into()));
         // Wherever it saw itself.
         for path in [
             "/usr/bin/agent",
@@ -210,7 +225,7 @@ mod tests {
             let told = against(&profile(path, id, 1_001), &known).expect_err("it is another");
             assert!(told.contains(why), "{path} {id}: {told}");
         }
-        let without = program(Some(None));
+        let without = program(BuildId::None);
         let told = against(&profile("/bin/agent", "1488", 1_001), &without);
         assert!(told.is_err_and(|why| why.contains("has none")));
     }
@@ -219,27 +234,32 @@ mod tests {
     fn what_cannot_be_compared_is_said() {
         let replaced = Program {
             replaced: true,
-            ..program(Some(Some("1487ab")))
+            ..program(BuildId::Is("1487ab".into()))
         };
         for (path, id, program, why) in [
             (
                 "/bin/agent",
                 "",
-                &program(Some(Some("1487ab"))),
+                &program(BuildId::Is("1487ab".into())),
                 "the profile has no build id",
             ),
             (
                 "/bin/agent",
                 "",
-                &program(None),
+                &program(BuildId::Unread),
                 "the profile has no build id",
             ),
-            ("/bin/agent", "1488", &program(None), "may not be read"),
+            (
+                "/bin/agent",
+                "1488",
+                &program(BuildId::Unread),
+                "may not be read",
+            ),
             ("/bin/agent", "1488", &replaced, "was replaced"),
             (
                 "",
                 "",
-                &program(Some(None)),
+                &program(BuildId::None),
                 "whether it is of this program",
             ),
         ] {
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn what_is_older_than_the_process_is_said() {
-        let known = program(Some(Some("14")));
+        let known = program(BuildId::Is("14".into()));
         let at = |taken| against(&profile("/bin/agent", "14", taken), &known).expect("it is of it");
         assert!(at(1_000).is_empty() && at(999).is_empty() && at(5_000).is_empty());
         let says = at(900);

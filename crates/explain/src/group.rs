@@ -139,7 +139,9 @@ impl<'e> Group<'e> {
 
     /// Handles or descriptors, as growth is counted in: a dup is one more of these.
     fn size(&self) -> u64 {
-        self.count().max(self.fds().len() as u64)
+        let handles = self.members.iter();
+        let descriptors = handles.map(|(handle, _)| handle.descriptors.len());
+        self.count().max(descriptors.sum::<usize>() as u64)
     }
 
     /// Too few to be what grew: those are others on such objects.

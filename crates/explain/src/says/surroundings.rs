@@ -137,12 +137,12 @@ fn growth<'e>(context: &Context<'e>, group: &Group<'e>) -> Option<String> {
         }
     }
     if let Some(program) = growth.program {
-        let suspected = match program.leak {
-            Leak::Yes => "",
-            _ => ", as it seems",
+        let leak = match program.leak {
+            Leak::Yes => "leak",
+            _ => "suspected leak",
         };
         says = format!(
-            "{says}; it is its program that holds ever more of them{suspected}: {:+.1}/s, {} now",
+            "{says}; its program does, which has ever more processes that hold some: {leak}, {:+.1}/s, {}",
             program.per_second,
             counted(program.processes, "process", "processes")
         );

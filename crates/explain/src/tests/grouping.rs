@@ -300,7 +300,7 @@ fn growth_of_its_program_is_said_as_that() {
     let group = &explain(&evidence)[0];
     assert_eq!((group.leak, group.program), (Leak::No, Some(program)));
     let says = &group.evidence.last().expect("a line").says;
-    let expected = "does not grow in 3 looks over 2.0 s; it is its program that holds ever more of them: +2.0/s, 40 processes now";
+    let expected = "does not grow in 3 looks over 2.0 s; its program does, which has ever more processes that hold some: leak, +2.0/s, 40 processes";
     assert_eq!(says, expected);
 }
 

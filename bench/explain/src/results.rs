@@ -66,7 +66,8 @@ pub struct Steps {
     pub found_ns: u64,
     /// Specials, marks, queues, goroutines, and whose descriptors are whose.
     pub owned_ns: u64,
-    /// Meanwhile, before and after the memory is read, the kernel lists the descriptors once more. Not in the former.
+    /// Meanwhile, before and after the memory is read, the kernel lists the descriptors once more, and in the end says of each object
+    /// that it still is there. Not in the former.
     pub listed_ns: u64,
     /// From evidence to verdicts.
     pub judged_ns: u64,

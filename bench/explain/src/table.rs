@@ -86,7 +86,7 @@ fn goals(out: &mut String, results: &Results) -> std::fmt::Result {
         let memory = of_steps(Of::Median, scene, Steps::memory_ns);
         row("from opening its memory to verdicts", 5.0, memory)?;
         row(
-            "the same, with the kernel's two lists of descriptors meanwhile",
+            "the same, with what the kernel lists meanwhile",
             5.0,
             of_steps(Of::Median, scene, Steps::with_lists_ns),
         )?;
@@ -136,7 +136,7 @@ fn pair(of: impl Fn(Of) -> Option<f64>) -> String {
 fn steps(out: &mut String, results: &Results) -> std::fmt::Result {
     writeln!(
         out,
-        "\n## One look, step by step\n\nMilliseconds, least / median. *Memory to verdicts* is the sum of the three before it, of each run: opening the memory and finding the runtime; who owns the descriptors; what is said of it. Before and after the memory is read, the kernel lists the descriptors once more, so that what moves is left out: that is *listed*, of both times, and not in the sum. What comes first does not touch the process: the kernel's walks, its executable and mappings, the accounts of all objects of the host.\n"
+        "\n## One look, step by step\n\nMilliseconds, least / median. *Memory to verdicts* is the sum of the three before it, of each run: opening the memory and finding the runtime; who owns the descriptors; what is said of it. Before and after the memory is read, the kernel lists the descriptors once more, so that what moves is left out, and is asked in the end whether each object still is there: that is *listed*, and not in the sum. What comes first does not touch the process: the kernel's walks, its executable and mappings, the accounts of all objects of the host.\n"
     )?;
     writeln!(
         out,

@@ -29,7 +29,8 @@ pub struct Program<'a> {
     pub regions: &'a [Region],
     /// Which of the regions map the executable: device and inode, as `/proc/PID/maps` shows them.
     pub file: Option<(u64, u64)>,
-    /// The layout of its release, read from its own debugging information: for a release that the table does not have.
+    /// The layout of its release, read from its own debugging information: for a release that the table does not have, or that
+    /// was built with experiments.
     pub layout: Option<&'a Layout>,
 }
 
@@ -64,7 +65,7 @@ impl<'a> Heap<'a> {
         let minor = info.minor();
         let layout: Cow<'_, Layout> =
             match minor.map(|minor| (minor, Layouts::for_release(minor, arch))) {
-                Some((_, Some(known))) => Cow::Borrowed(known),
+                Some((_, Some(known))) => Cow::Borrowed(program.layout.unwrap_or(known)),
                 Some((minor, None)) if minor < newest => return Err(other()),
                 // Newer, or built from a tree without a number.
                 _ => program

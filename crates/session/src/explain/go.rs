@@ -71,7 +71,8 @@ impl<'t> Parts<'t> {
     }
 }
 
-/// Of a release that is newer than the table: what its debugging information says.
+/// Of a release that is newer than the table, or was built with experiments, which may lay structs out otherwise: what its
+/// debugging information says.
 fn own_layout(program: &GoProgram, executable: &Executable<'_>) -> Option<Layout> {
     /// Larger ones are not read for that.
     const LARGEST: u64 = 512 << 20;
@@ -81,7 +82,9 @@ fn own_layout(program: &GoProgram, executable: &Executable<'_>) -> Option<Layout
         .ok()
         .and_then(gobinary::BuildInfo::minor);
     let (newest, _) = gobinary::layout::Layouts::newest(executable.arch())?;
-    if minor.is_some_and(|minor| minor <= newest) {
+    let build = program.build.as_ref().ok();
+    let experiments = build.is_some_and(|build| build.experiments().next().is_some());
+    if minor.is_some_and(|minor| minor <= newest) && !experiments {
         return None;
     }
     let size = gobinary::Source::size(&program.file)

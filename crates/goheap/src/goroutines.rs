@@ -81,7 +81,9 @@ impl Goroutines<'_, '_, '_> {
     fn all(&self, known: &[Known]) -> Result<bool, Error> {
         let cleanups = known.iter().filter(|known| known.cleanups).count();
         let wanted = match &self.fields.cleanup_queue {
-            Some(_) if self.at.cleanups == 0 => return Ok(self.at.run_cleanups == 0),
+            Some(_) if self.at.cleanups == 0 && self.at.run_cleanups != 0 => return Ok(false),
+            // The program has no cleanups, and no function that runs them.
+            Some(_) if self.at.cleanups == 0 => 0,
             Some(queue) => checks::field(self.reader, self.at.cleanups, queue.goroutines)?,
             None => 0,
         };

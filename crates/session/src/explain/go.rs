@@ -233,7 +233,9 @@ impl<'p> Go<'p> {
             };
             keep(&mut handles)?;
             let marks = |objects: &[u64]| match &self.reads {
-                Reads::Heap(heap) => heap.marks(objects).unwrap_or_default(),
+                Reads::Heap(heap) => heap.marks(objects).unwrap_or_else(|_| {
+                    vec![goheap::Mark::Unread(goheap::Unread::Unmapped); objects.len()]
+                }),
                 Reads::NotGo(_) | Reads::Unread { .. } => vec![],
             };
             looks.push(Owners::of(&look, self.libraries, &marks));

@@ -484,3 +484,31 @@ fn with_less_than_root_has() {
     ];
     assert_eq!(found, expected, "{report:#}");
 }
+
+/// The linker leaves out what runs cleanups where a program has none: who runs finalizers is found all the same.
+#[test]
+fn a_finalizer_that_does_not_return_in_a_program_without_cleanups() {
+    // There is a toolchain.
+    if built(here!(), CLEANUPS).is_none() {
+        return;
+    }
+    let folder = Folder::new(here!());
+    let program = folder.path("bare");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/explain_bare/main.go");
+    let output = Command::new("go")
+        .args(["build", "-o", &program])
+        .arg(source)
+        .env("CGO_ENABLED", "0")
+        .output()
+        .expect("go");
+    assert!(output.status.success(), "go build: {}", errors(&output));
+    let program = Program::start(Path::new(&program), "");
+    let (report, _) = explain(program.pid(), &["--for", "1s"]);
+    keeps_contract(&report);
+    let found = &groups(&report)[0];
+    assert_eq!(found["verdict"], "release-blocked", "{report:#}");
+    assert!(
+        found["evidence"].to_string().contains("main.stuck"),
+        "{report:#}"
+    );
+}

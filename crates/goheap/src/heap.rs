@@ -12,7 +12,7 @@ use crate::profile::Profile;
 use crate::reader::{LIMIT, Reader};
 use crate::{profile, queue, spans, specials};
 use gobinary::layout::{Arch, Layout, Layouts};
-use gobinary::{Executable, FunctionTable, Memory, Module, Region, Slice, Span};
+use gobinary::{BuildInfo, Executable, FunctionTable, Memory, Module, Region, Slice, Span};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -57,7 +57,7 @@ impl<'a> Heap<'a> {
         let executable = program.executable;
         let info = executable.build_info()?;
         let arch = executable.arch();
-        if let Some(experiment) = refused(&info.go) {
+        if let Some(experiment) = refused(&info) {
             return Err(Error::Experiment(info.go, experiment));
         }
         let (newest, newest_layout) = Layouts::newest(arch).ok_or(Error::Layout("every struct"))?;
@@ -298,13 +298,11 @@ impl std::fmt::Debug for Heap<'_> {
     }
 }
 
-/// An experiment that the release was built with, and that marks cannot be told with: `go1.26.8 X:runtimefreegc`, also with
-/// a hyphen, and a list with commas (`internal/buildcfg`). With it the compiler has the runtime free objects
-/// (`runtime.freegc`), whose slots are used again while their bits stay.
-fn refused(version: &str) -> Option<&'static str> {
+/// An experiment that the release was built with, and that marks cannot be told with. With `runtimefreegc` the compiler has the
+/// runtime free objects (`runtime.freegc`), whose slots are used again while their bits stay.
+fn refused(info: &BuildInfo) -> Option<&'static str> {
     const REFUSED: [&str; 1] = ["runtimefreegc"];
-    let (_, experiments) = version.split_once("X:")?;
-    let mut named = experiments.split([',', ' ']);
+    let mut named = info.experiments();
     named.find_map(|name| REFUSED.into_iter().find(|refused| *refused == name))
 }
 
@@ -344,18 +342,22 @@ mod tests {
 
     #[test]
     fn experiments_that_free_objects_are_refused() {
+        let info = |version: &str| BuildInfo {
+            go: version.into(),
+            ..BuildInfo::default()
+        };
         for version in [
             "go1.26.8 X:runtimefreegc",
             "go1.27.3-X:nogreenteagc,runtimefreegc",
         ] {
-            assert_eq!(refused(version), Some("runtimefreegc"), "{version}");
+            assert_eq!(refused(&info(version)), Some("runtimefreegc"), "{version}");
         }
         for version in [
             "go1.26.8",
             "go1.26.8-X:nogreenteagc",
             "go1.27.3 X:noruntimefreegc",
         ] {
-            assert_eq!(refused(version), None, "{version}");
+            assert_eq!(refused(&info(version)), None, "{version}");
         }
     }
 }

@@ -5,9 +5,8 @@
 #[path = "../../crates/goheap/tests/common/mod.rs"]
 mod common;
 
-use common::image::{Image, Recorder};
+use common::image::Image;
 use common::{Build, Running, build};
-use goheap::{Heap, Program};
 use libfuzzer_sys::fuzz_target;
 use std::cell::OnceCell;
 
@@ -16,28 +15,13 @@ thread_local! {
     static RECORDED: OnceCell<(Running, Image)> = const { OnceCell::new() };
 }
 
-fn program(running: &Running) -> Program<'_> {
-    Program {
-        executable: running.executable,
-        regions: &running.regions,
-        file: running.file,
-        layout: None,
-    }
-}
-
 fn recorded() -> (Running, Image) {
     let built = build("owners", None, Build::Stripped, "amd64");
     let mut running = Running::start(&built, &[]);
     for command in ["keep 300", "handles 50", "block", "block-cleanup", "gc 2", "drop 200", "drop-handles 40", "gc 2"] {
         running.tell(command);
     }
-    let memory = running.memory();
-    let recorder = Recorder::new(&memory);
-    let mut heap = Heap::attach(&recorder, &program(&running)).expect("a heap");
-    heap.look_with(&|_| 16).expect("a look");
-    heap.profile().expect("a profile");
-    drop(heap);
-    let image = recorder.image();
+    let image = running.recorded();
     (running, image)
 }
 
@@ -45,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     RECORDED.with(|cell| {
         let (running, image) = cell.get_or_init(recorded);
         let image = image.edited(bytes);
-        let Ok(mut heap) = Heap::attach(&image, &program(running)) else {
+        let Ok(mut heap) = running.attach(&image) else {
             return;
         };
         let _ = heap.profile();

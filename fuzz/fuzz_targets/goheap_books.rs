@@ -5,11 +5,10 @@
 #[path = "../../crates/goheap/tests/common/mod.rs"]
 mod common;
 
-use common::image::{Image, Recorder};
+use common::image::Image;
 use common::made_up::{Books, MadeUp, OTHER, SPECIALS, field};
 use common::{Build, Running, build};
 use gobinary::layout::{Arch, Layout, Layouts};
-use goheap::{Heap, Program};
 use libfuzzer_sys::fuzz_target;
 use std::cell::OnceCell;
 
@@ -27,28 +26,13 @@ thread_local! {
     static RECORDED: OnceCell<Recorded> = const { OnceCell::new() };
 }
 
-fn program(running: &Running) -> Program<'_> {
-    Program {
-        executable: running.executable,
-        regions: &running.regions,
-        file: running.file,
-        layout: None,
-    }
-}
-
 fn recorded() -> Recorded {
     let built = build("owners", None, Build::Stripped, "amd64");
     let mut running = Running::start(&built, &[("GODEBUG", "memprofilerate=4096")]);
     for command in ["keep 300", "handles 50", "block", "heap 1", "gc 2", "drop 200", "gc 2"] {
         running.tell(command);
     }
-    let memory = running.memory();
-    let recorder = Recorder::new(&memory);
-    let mut heap = Heap::attach(&recorder, &program(&running)).expect("a heap");
-    heap.look_with(&|_| 16).expect("a look");
-    heap.profile().expect("a profile");
-    drop(heap);
-    let image = recorder.image();
+    let image = running.recorded();
     let minor = running.executable.build_info().ok().and_then(|info| info.minor());
     let layout = minor.and_then(|minor| Layouts::for_release(minor, Arch::Amd64));
     Recorded {
@@ -77,7 +61,7 @@ fuzz_target!(|bytes: &[u8]| {
     RECORDED.with(|cell| {
         let Recorded { running, image, layout } = cell.get_or_init(recorded);
         let memory = MadeUp::new(image);
-        let mut heap = Heap::attach(&memory, &program(running)).expect("a heap");
+        let mut heap = running.attach(&memory).expect("a heap");
         let at = heap.variables();
         memory.fill_region(OTHER, |offset| word(bytes, offset / 8));
         // Short structs, as long ones would seldom be whole ones; of the same words.

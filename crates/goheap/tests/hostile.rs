@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::image::{Image, Recorder};
+use common::image::Image;
 use common::{Build, Running, build};
-use goheap::{Heap, Program};
 use std::time::{Duration, Instant};
 
 /// How often.
@@ -27,23 +26,8 @@ fn recorded() -> (Running, Image) {
     ] {
         running.tell(command);
     }
-    let memory = running.memory();
-    let recorder = Recorder::new(&memory);
-    let mut heap = running.attach(&recorder).expect("a heap");
-    heap.look_with(&|_| 16).expect("a look");
-    heap.profile().expect("a profile");
-    drop(heap);
-    let image = recorder.image();
+    let image = running.recorded();
     (running, image)
-}
-
-fn program(running: &Running) -> Program<'_> {
-    Program {
-        executable: running.executable,
-        regions: &running.regions,
-        file: running.file,
-        layout: None,
-    }
 }
 
 /// A generator of numbers, the same ones each time.
@@ -61,7 +45,7 @@ impl Numbers {
 #[test]
 fn an_image_is_as_good_as_the_process() {
     let (running, image) = recorded();
-    let mut heap = Heap::attach(&image, &program(&running)).expect("a heap");
+    let mut heap = running.attach(&image).expect("a heap");
     let look = heap.look_with(&|_| 16).expect("a look");
     assert!(
         look.specials.len() >= 350 && look.queue.len() >= 240,
@@ -84,7 +68,7 @@ fn garbage_ends_in_an_error_or_a_look() {
             .collect();
         let image = image.edited(&bytes);
         let began = Instant::now();
-        match Heap::attach(&image, &program(&running)) {
+        match running.attach(&image) {
             Ok(mut heap) => match heap
                 .look_with(&|_| 16)
                 .and_then(|look| Ok((look, heap.profile()?)))

@@ -7,6 +7,7 @@ pub mod made_up;
 
 use gobinary::{Executable, Memory, Piece, ReadError, Region};
 use goheap::{Heap, Program};
+use image::{Image, Recorder};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::MetadataExt;
@@ -182,6 +183,17 @@ impl Running {
                 layout: None,
             },
         )
+    }
+
+    /// The memory that a look with bytes of objects and a profile read.
+    pub fn recorded(&self) -> Image {
+        let memory = self.memory();
+        let recorder = Recorder::new(&memory);
+        let mut heap = self.attach(&recorder).expect("a heap");
+        heap.look_with(&|_| 16).expect("a look");
+        heap.profile().expect("a profile");
+        drop(heap);
+        recorder.image()
     }
 }
 

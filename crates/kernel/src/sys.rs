@@ -8,7 +8,7 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 use std::time::Duration;
 
 /// libbpf answers a descriptor, or a negative errno.
@@ -195,6 +195,27 @@ pub fn create_array(name: &CStr, value_size: u32, max_entries: u32) -> io::Resul
             value_size,
             max_entries,
             null(),
+        )
+    })
+}
+
+/// `BPF_PROG_LOAD`: a program that does nothing, and is never attached.
+pub(crate) fn load_nothing() -> io::Result<OwnedFd> {
+    const EXIT: u8 = (bpf::BPF_JMP | bpf::BPF_EXIT) as u8;
+    const MOVE: u8 = (bpf::BPF_ALU64 | bpf::BPF_MOV | bpf::BPF_K) as u8;
+    let insns = [MOVE, EXIT].map(|code| bpf::bpf_insn {
+        code,
+        ..Default::default()
+    });
+    // SAFETY: name, licence and instructions live until the call returns; no options.
+    owned(unsafe {
+        bpf::bpf_prog_load(
+            bpf::BPF_PROG_TYPE_SOCKET_FILTER,
+            c"lastref".as_ptr(),
+            c"Dual BSD/GPL".as_ptr(),
+            insns.as_ptr(),
+            insns.len() as _,
+            null_mut(),
         )
     })
 }

@@ -254,6 +254,22 @@ impl Walks {
         }
     }
 
+    /// An id that no program had before: what was loaded earlier has a lower one, until ids begin
+    /// anew at 2^31 (`idr_alloc_cyclic`).
+    pub fn fresh_prog_id(&mut self) -> io::Result<u32> {
+        let id = sys::prog_id(sys::load_nothing()?.as_fd())?;
+        let kind = Kind::Prog;
+        self.own.insert(ObjectId { kind, id });
+        Ok(id)
+    }
+
+    /// The same of a link.
+    pub fn fresh_link_id(&mut self) -> io::Result<u32> {
+        let link = sys::iter_link(self.every_sweep.program(Walk::Maps), None)?;
+        note_own(link.as_fd(), &mut self.own);
+        sys::link_id(link.as_fd())
+    }
+
     /// Notes maps that libbpf made to try out what the kernel can do. Their program
     /// is closed, and they go with it after a grace period; until then they stand
     /// among our own ids, without a user.

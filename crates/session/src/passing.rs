@@ -4,11 +4,12 @@
 //! Objects that went away between two looks count too. What they held is let go a grace period and a
 //! work item later (`bpf_map_free_deferred`, `bpf_prog_put_deferred`): until then it has a
 //! reference more than can be found, and where such objects come and go all the time, it has
-//! always one more.
+//! always one more. Looks that keep time with whoever makes them see none of them: ids do, which
+//! are given out one after the other.
 
 use crate::details::{self, Counts};
 use kernel::holders::slots;
-use kernel::{Addr, Objects, Walks};
+use kernel::{Addr, Objects, Own, Walks};
 use model::{Kind, ObjectId};
 use rustc_hash::FxHashSet;
 
@@ -21,12 +22,14 @@ pub struct Watched {
     /// The same since the pass.
     since: Counts,
     bereft: Bereft,
+    births: Births,
 }
 
 impl Watched {
     /// The pass ended with these.
-    pub fn new(after: Objects) -> Self {
+    pub fn new(after: Objects, walks: &mut Walks) -> Self {
         Self {
+            births: Births::begin(walks),
             counts: Counts::new(&after),
             since: Counts::new(&after),
             bereft: Bereft::default(),
@@ -40,8 +43,14 @@ impl Watched {
         self.counts.observe(&now);
         self.since.observe(&now);
         self.bereft.compare(&self.last, &now);
+        self.births.see(&now);
         self.last = now;
         Ok(())
+    }
+
+    /// Looks on for what comes and goes unseen.
+    pub fn births(&mut self) -> Births {
+        std::mem::take(&mut self.births)
     }
 
     /// What moved, or may have.
@@ -49,6 +58,85 @@ impl Watched {
         let mut moved = self.since.moved(&self.last);
         moved.extend(self.bereft.ids(&self.last));
         moved
+    }
+}
+
+/// Programs and links that came while one looked. What came and was not seen is gone again, and
+/// may have held anything that programs and links hold. Maps are left out: only one that holds
+/// maps or programs matters, and plain ones are made to try out what a kernel can do.
+#[derive(Debug, Default)]
+pub struct Births {
+    progs: Ids,
+    links: Ids,
+}
+
+impl Births {
+    fn begin(walks: &mut Walks) -> Self {
+        Self {
+            progs: Ids::after(walks.fresh_prog_id().ok()),
+            links: Ids::after(walks.fresh_link_id().ok()),
+        }
+    }
+
+    /// Another look.
+    pub fn see(&mut self, objects: &Objects) {
+        self.progs.see(objects.progs.iter().map(|p| p.id));
+        self.links.see(objects.links.iter().map(|l| l.id));
+    }
+
+    /// Whose remainder may be of what came and went unseen.
+    pub fn bereft(&self, walks: &mut Walks, objects: &Objects) -> Vec<ObjectId> {
+        let progs = walks.fresh_prog_id();
+        let links = walks.fresh_link_id();
+        let missed = |ids: &Ids, kind, until: std::io::Result<u32>| {
+            until.is_ok_and(|until| ids.has_missed(until, kind, walks.own()))
+        };
+        let progs = missed(&self.progs, Kind::Prog, progs);
+        let links = missed(&self.links, Kind::Link, links);
+        let all = details::ids(objects).into_values();
+        all.filter(|id| match id.kind {
+            // A link holds its program, and that of struct_ops its map.
+            Kind::Map | Kind::Prog => progs || links,
+            Kind::Btf => progs,
+            Kind::Link => false,
+        })
+        .collect()
+    }
+}
+
+/// Ids of a kind, as they are given out.
+#[derive(Debug, Default)]
+struct Ids {
+    /// None: it could not be asked.
+    after: Option<u32>,
+    seen: FxHashSet<u32>,
+}
+
+impl Ids {
+    fn after(after: Option<u32>) -> Self {
+        let seen = FxHashSet::default();
+        Self { after, seen }
+    }
+
+    fn see(&mut self, ids: impl Iterator<Item = u32>) {
+        let after = self.after;
+        self.seen
+            .extend(ids.filter(|id| after.is_some_and(|after| *id > after)));
+    }
+
+    /// Ids up to this one were given out and not seen.
+    fn has_missed(&self, until: u32, kind: Kind, own: &Own) -> bool {
+        let Some(after) = self.after else {
+            return false;
+        };
+        let own = own.iter().filter(|o| o.kind == kind).map(|o| o.id);
+        let known = own.filter(|id| !self.seen.contains(id));
+        let known = known.chain(self.seen.iter().copied());
+        let known = known.filter(|id| (after + 1..until).contains(id)).count();
+        // Also where ids began anew.
+        until
+            .checked_sub(after)
+            .is_none_or(|given| known + 1 < given as usize)
     }
 }
 
@@ -101,5 +189,28 @@ impl Bereft {
                 || self.all_progs && id.kind == Kind::Prog
         });
         bereft.map(|(_, id)| id).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_and_was_not_seen_is_missed() {
+        let kind = Kind::Prog;
+        let own = Own::from_iter([12, 17].map(|id| ObjectId { kind, id }));
+        let mut ids = Ids::after(Some(10));
+        ids.see([3, 9, 11].into_iter());
+        assert!(!ids.has_missed(11, kind, &own));
+        // 12 is ours; 13 was missed.
+        assert!(!ids.has_missed(13, kind, &own));
+        assert!(ids.has_missed(14, kind, &own));
+        ids.see([12, 13].into_iter());
+        assert!(!ids.has_missed(14, kind, &own));
+        // Those of another kind are not.
+        assert!(ids.has_missed(18, Kind::Link, &own));
+        assert!(ids.has_missed(5, kind, &own), "ids began anew");
+        assert!(!Ids::after(None).has_missed(5, kind, &own));
     }
 }

@@ -5,7 +5,7 @@ use crate::details::{self, Counts};
 use crate::elsewhere;
 use crate::handles::{self, Handle};
 use crate::join::{self, Pass};
-use crate::passing::{Bereft, Watched};
+use crate::passing::{Bereft, Births, Watched};
 use crate::people::{People, Remembered};
 use crate::privilege::{READ_SEARCH, SYS_PTRACE, lacking};
 use crate::staged::Staged;
@@ -132,6 +132,7 @@ impl Sweeper {
         let mut objects = self.walks.objects()?;
         let mut before = Counts::new(&objects);
         let mut previous: Option<Ledger> = None;
+        let mut births: Option<Births> = None;
         let mut passes = 0;
         let mut looked_elsewhere = false;
         // Time that further passes have taken.
@@ -150,6 +151,10 @@ impl Sweeper {
                     let mut bereft = Bereft::default();
                     bereft.compare(&objects, &after);
                     previous.note_moved(bereft.ids(&after));
+                    if let Some(births) = &mut births {
+                        births.see(&after);
+                        previous.note_moved(births.bereft(&mut self.walks, &after));
+                    }
                 }
                 view.see_all_of(&after);
                 let pass = self.pass(&before, &after, &files, &staged);
@@ -199,10 +204,12 @@ impl Sweeper {
                 break (ledger, after, files, view.cannot_see);
             }
             (before, objects) = if remainder {
-                let watched = self.watch(after)?;
+                let mut watched = self.watch(after)?;
                 ledger.note_moved(watched.moved());
+                births = Some(watched.births());
                 (watched.counts, watched.last)
             } else {
+                births = None;
                 (Counts::new(&after), after)
             };
             previous = Some(ledger);
@@ -259,7 +266,7 @@ impl Sweeper {
         const PAUSE: Duration = Duration::from_micros(700);
         /// A look at 10,000 maps takes some 10 ms.
         const AT_MOST: Duration = Duration::from_millis(50);
-        let mut watched = Watched::new(after);
+        let mut watched = Watched::new(after, &mut self.walks);
         std::thread::scope(|scope| {
             let waiting = std::thread::Builder::new()
                 .name("grace period".into())

@@ -9,10 +9,10 @@ use crate::reader::{Blocks, Gathered, Reader, number};
 use crate::spans::{Inline, Span, sweepgen};
 use gobinary::layout::Field;
 
-/// Specials of one batch at most.
-const MOST_SPECIALS: usize = 1 << 20;
+/// Specials after which a batch is full.
+const MANY: usize = 1 << 18;
 /// Specials of one span at most. It has 1024 objects at most, or a single large one, and each has few.
-const MOST_OF_SPAN: usize = 1 << 16;
+const MOST_OF_SPAN: usize = 1 << 18;
 
 /// A special as it was read, its own bytes included.
 #[derive(Debug, Clone)]
@@ -70,7 +70,7 @@ impl Read {
 pub struct Batch {
     /// The heap's number.
     pub sweepgen: u32,
-    /// By span, in the order that was asked for.
+    /// By span, in the order that was asked for; the first ones alone, if these have many specials.
     pub spans: Vec<(u64, Result<Read, Unread>)>,
 }
 
@@ -97,10 +97,10 @@ impl Batch {
                 }
             }
             total += one.as_ref().map_or(0, |read| read.specials.len());
-            if total > MOST_SPECIALS {
-                return Err(Error::TooMuch("specials"));
-            }
             read.push((*at, one));
+            if total > MANY {
+                break;
+            }
         }
         let mut batch = Self {
             sweepgen,
@@ -177,8 +177,9 @@ impl Batch {
             }
         }
         let confirmed = self.spans.iter().filter_map(|(_, one)| one.as_ref().ok());
-        let specials: usize = confirmed.map(|read| read.specials.len()).sum();
-        reader.keep((specials * size_of::<Special>()) as u64)
+        let specials = confirmed.flat_map(|read| &read.specials);
+        let kept = specials.filter(|special| fields.kinds.is_told(special.kind));
+        reader.keep((kept.count() * size_of::<Special>()) as u64)
     }
 }
 
@@ -217,7 +218,7 @@ fn list(
             return Ok(Err(Unread::Moving));
         }
         if specials.len() >= MOST_OF_SPAN {
-            return Ok(Err(Unread::Malformed));
+            return Ok(Err(Unread::Limit));
         }
         let mut special = RawSpecial {
             at: next,

@@ -113,6 +113,14 @@ pub struct Kinds {
     pub highest: u64,
 }
 
+impl Kinds {
+    /// Specials of this kind are told one by one; of the others, how many there are.
+    pub fn is_told(&self, kind: u64) -> bool {
+        let kind = Some(kind);
+        kind == Some(self.finalizer) || kind == self.weak || kind == self.cleanup
+    }
+}
+
 /// What a cleanup's special holds.
 #[derive(Debug, Clone, Copy)]
 pub enum CleanupSpecial {

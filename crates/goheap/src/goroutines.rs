@@ -79,15 +79,23 @@ impl Goroutines<'_, '_, '_> {
 
     /// There are no more than these. Of a queue of cleanups that was not found it is not known how many run it.
     fn all(&self, known: &[Known]) -> Result<bool, Error> {
+        let unknown = self.fields.cleanup_queue.is_some()
+            && self.at.cleanups == 0
+            && self.at.run_cleanups != 0;
+        let finalizers = known.iter().any(|known| !known.cleanups);
+        Ok(finalizers && !unknown && self.missing(known)? == 0)
+    }
+
+    /// How many there must be beside these that run cleanups, as far as the queue tells (`cleanupQueue.ng`, from Go 1.25 on).
+    fn missing(&self, known: &[Known]) -> Result<u64, Error> {
         let cleanups = known.iter().filter(|known| known.cleanups).count();
         let wanted = match &self.fields.cleanup_queue {
-            Some(_) if self.at.cleanups == 0 && self.at.run_cleanups != 0 => return Ok(false),
-            // The program has no cleanups, and no function that runs them.
-            Some(_) if self.at.cleanups == 0 => 0,
-            Some(queue) => checks::field(self.reader, self.at.cleanups, queue.goroutines)?,
-            None => 0,
+            Some(queue) if self.at.cleanups != 0 => {
+                checks::field(self.reader, self.at.cleanups, queue.goroutines)?
+            }
+            Some(_) | None => 0,
         };
-        Ok(known.len() > cleanups && cleanups as u64 >= wanted)
+        Ok(wanted.saturating_sub(cleanups as u64))
     }
 
     /// Looks for them in the list of all (`runtime.allgs`), which only grows, and whose entries never change.
@@ -131,6 +139,10 @@ impl Goroutines<'_, '_, '_> {
         }
         if from < list.1 && !self.all(found)? {
             look.unread_goroutines += (list.1 - from) as usize;
+        }
+        if look.unread_goroutines == 0 {
+            // One that has just been made may not be in the list yet.
+            look.unread_goroutines = self.missing(found)?.min(MOST_RUNNERS as u64) as usize;
         }
         // Those that are not shown have not been looked at.
         look.unread_goroutines += found.len().saturating_sub(MOST_RUNNERS);

@@ -194,14 +194,16 @@ impl<'a> Heap<'a> {
             collector: self.collector_of(&reader)?,
             ..Look::default()
         };
-        specials::read(
-            &reader,
-            &self.fields,
-            self.at.heap,
-            &mut self.names,
-            &wanted,
-            &mut look,
-        )?;
+        reader.sparing(|| {
+            specials::read(
+                &reader,
+                &self.fields,
+                self.at.heap,
+                &mut self.names,
+                &wanted,
+                &mut look,
+            )
+        })?;
         // In the order in which a release goes its way: whatever has left one part before that is read is in a later one.
         let (fields, at) = (&self.fields, &self.at);
         let blocks = queue::cleanups(&reader, fields, at, &mut self.names, &mut look)?;

@@ -56,6 +56,9 @@ pub enum Unread {
     /// It is not in the heap.
     #[error("it is not in the heap")]
     NotInHeap,
+    /// It is more than one look reads.
+    #[error("it is more than one look reads")]
+    Limit,
     /// What was read contradicts itself.
     #[error("what the runtime says of it does not fit together")]
     Malformed,

@@ -6,17 +6,19 @@ use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
 
-/// Bytes that one look reads at most.
-pub const LIMIT: u64 = 256 << 20;
-/// Bytes at most that stay when a look is over: a million specials and more.
-const KEPT: u64 = 128 << 20;
+/// Bytes that one look reads at most: a million specials with their objects, and more.
+pub const LIMIT: u64 = 512 << 20;
+/// Bytes at most that stay when a look is over.
+const KEPT: u64 = 144 << 20;
+/// Of both, what specials leave to the rest of the look, which is read after them.
+const SPARED: (u64, u64) = (64 << 20, 16 << 20);
 /// What [`Blocks`] reads at once. The runtime's small structs come from chunks of this size
 /// (`runtime._FixAllocChunk`).
 const BLOCK: u64 = 16 << 10;
 /// A page, the least that can be mapped.
 const PAGE: u64 = 4096;
 /// Ranges that are this near to each other are read as one.
-const GAP: u64 = 512;
+const GAP: u64 = 128;
 /// The longest range that is made of several.
 const LONGEST: u64 = 64 << 10;
 
@@ -27,11 +29,35 @@ const CALL: u64 = 256;
 /// The same of one of many that are read together.
 const PIECE: u64 = 64;
 
+/// Bytes that may still be taken.
+struct Allowance {
+    left: Cell<u64>,
+    /// So many stay for others.
+    spared: Cell<u64>,
+}
+
+impl Allowance {
+    fn new(bytes: u64) -> Self {
+        Self {
+            left: Cell::new(bytes),
+            spared: Cell::new(0),
+        }
+    }
+
+    /// Takes some. Once there are not enough, there are none any more but what is spared.
+    fn take(&self, bytes: u64) -> bool {
+        let (left, spared) = (self.left.get(), self.spared.get());
+        let rest = left.checked_sub(bytes).filter(|rest| *rest >= spared);
+        self.left.set(rest.unwrap_or(left.min(spared)));
+        rest.is_some()
+    }
+}
+
 /// An address space with a limit of what is read of it.
 pub struct Reader<'m> {
     memory: &'m dyn Memory,
-    left: Cell<u64>,
-    room: Cell<u64>,
+    reads: Allowance,
+    keeps: Allowance,
 }
 
 impl<'m> Reader<'m> {
@@ -39,23 +65,31 @@ impl<'m> Reader<'m> {
     pub fn new(memory: &'m dyn Memory, limit: u64) -> Self {
         Self {
             memory,
-            left: Cell::new(limit),
-            room: Cell::new(KEPT),
+            reads: Allowance::new(limit),
+            keeps: Allowance::new(KEPT),
         }
+    }
+
+    /// Does something that must leave enough for what follows.
+    pub fn sparing<T>(&self, does: impl FnOnce() -> T) -> T {
+        self.reads.spared.set(SPARED.0);
+        self.keeps.spared.set(SPARED.1);
+        let done = does();
+        self.reads.spared.set(0);
+        self.keeps.spared.set(0);
+        done
     }
 
     /// Counts work that reads nothing new, too: a step along a list, an entry that is kept.
     pub fn spend(&self, bytes: u64) -> Result<(), Error> {
-        let left = self.left.get().checked_sub(bytes);
-        self.left.set(left.unwrap_or(0));
-        left.map(|_| ()).ok_or(Error::TooMuch("memory"))
+        let may = self.reads.take(bytes);
+        may.then_some(()).ok_or(Error::TooMuch("memory"))
     }
 
     /// Counts what the look will hold when it is over.
     pub fn keep(&self, bytes: u64) -> Result<(), Error> {
-        let room = self.room.get().checked_sub(bytes);
-        self.room.set(room.unwrap_or(0));
-        room.map(|_| ())
+        let may = self.keeps.take(bytes);
+        may.then_some(())
             .ok_or(Error::TooMuch("specials and calls that wait"))
     }
 
@@ -68,7 +102,7 @@ impl<'m> Reader<'m> {
     /// `len` bytes.
     pub fn bytes(&self, addr: u64, len: u64) -> Result<Vec<u8>, Error> {
         self.spend(0)?;
-        if len > self.left.get() {
+        if len > self.reads.left.get() {
             return Err(Error::TooMuch("memory"));
         }
         let mut bytes = vec![0; len as usize];

@@ -34,10 +34,22 @@ pub fn read(
     for (attempt, size) in ATTEMPTS.iter().enumerate() {
         let last = attempt + 1 == ATTEMPTS.len();
         let mut again = Vec::new();
-        for chunk in pending.chunks(*size) {
-            let mut batch = Batch::read(reader, fields, heap, chunk, true)?;
-            let held = Held::read(reader, fields, names, wanted, &batch)?;
-            batch.confirm(reader, fields, heap)?;
+        let mut rest = &pending[..];
+        while !rest.is_empty() {
+            let chunk = &rest[..rest.len().min(*size)];
+            let (batch, held) = match confirmed(reader, fields, heap, names, wanted, chunk) {
+                Ok(read) => read,
+                Err(Error::TooMuch(_)) => {
+                    // What was read before is known, and of what comes after nothing.
+                    let why = Unread::Limit;
+                    let unread = chunk.iter().map(|_| UnreadSpan { start: 0, why });
+                    look.unread.extend(unread);
+                    rest = &rest[chunk.len()..];
+                    continue;
+                }
+                Err(other) => return Err(other),
+            };
+            rest = &rest[batch.spans.len()..];
             let cycle = batch.sweepgen / 2;
             for (at, read) in &batch.spans {
                 match read {
@@ -54,6 +66,21 @@ pub fn read(
     Ok(())
 }
 
+/// The first of these spans, at least one, with what they refer to.
+fn confirmed(
+    reader: &Reader<'_>,
+    fields: &Fields,
+    heap: u64,
+    names: &mut Names<'_>,
+    wanted: &dyn Fn(&TypeName) -> u64,
+    spans: &[u64],
+) -> Result<(Batch, Held), Error> {
+    let mut batch = Batch::read(reader, fields, heap, spans, true)?;
+    let held = Held::read(reader, fields, names, wanted, &batch)?;
+    batch.confirm(reader, fields, heap)?;
+    Ok((batch, held))
+}
+
 /// Says that a span was not read. One that turns out to be free, or to have no specials, hides nothing; one whose struct
 /// cannot be read may.
 fn unread(
@@ -65,12 +92,15 @@ fn unread(
 ) -> Result<(), Error> {
     let bytes = match reader.bytes(at, fields.span.size) {
         Ok(bytes) => bytes,
-        Err(Error::Read(_)) => {
-            let why = Unread::Unmapped;
+        Err(error) => {
+            let why = match error {
+                Error::Read(_) => Unread::Unmapped,
+                Error::TooMuch(_) => Unread::Limit,
+                other => return Err(other),
+            };
             look.unread.push(UnreadSpan { start: 0, why });
             return Ok(());
         }
-        Err(other) => return Err(other),
     };
     let field = |field: Field| number(&bytes, field.offset, field.size).unwrap_or(0);
     if field(fields.span.state) == IN_USE && field(fields.span.specials) != 0 {

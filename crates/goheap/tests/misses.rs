@@ -165,6 +165,26 @@ fn a_goroutine_that_cannot_be_read_is_told() {
     assert_eq!((runner(&look), look.unread_goroutines), (None, 0));
 }
 
+/// The queue counts more goroutines than there are to be found.
+#[test]
+fn goroutines_that_are_not_found_are_told() {
+    let running = running();
+    let live = running.memory();
+    let memory = Bent::new(&live);
+    let mut heap = running.attach(&memory).expect("a heap");
+    let count = heap.variables().cleanups + offset("runtime.cleanupQueue", "ng");
+    let mut bytes = [0; 4];
+    live.read(count, &mut bytes).expect("a count");
+    let found = u32::from_le_bytes(bytes);
+    for (told, unread) in [(found, 0), (found + 3, 3), (u32::MAX, 64)] {
+        memory.straighten();
+        memory.bend(count, 4, move |_| Some(told.to_le_bytes().into()));
+        let look = heap.look().expect("a look");
+        assert_eq!(look.unread_goroutines, unread, "{told}");
+        assert!(runner(&look).is_some());
+    }
+}
+
 #[test]
 fn goroutines_that_run_nothing_cost_nothing() {
     let mut running = running();

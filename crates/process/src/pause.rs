@@ -47,7 +47,10 @@ impl Proc {
             let states = tids.iter().take(THREADS);
             let states = states.filter_map(|tid| state(&format!("task/{tid}/stat")));
             let living: Vec<u8> = states.filter(|s| !matches!(s, b'Z' | b'X')).collect();
-            if !living.is_empty() && living.iter().all(|state| matches!(state, b'T' | b't')) {
+            // Who waits within the kernel (`D`) stops before it is back in the program.
+            let stopped = |state: &u8| matches!(state, b'T' | b't');
+            let kept = |state: &u8| stopped(state) || *state == b'D';
+            if living.iter().any(stopped) && living.iter().all(kept) {
                 let traced = living.contains(&b't');
                 return Some(if traced {
                     Pause::Traced

@@ -22,6 +22,8 @@ pub struct Queue {
     pub length: u64,
     /// Goroutines that run them: one for finalizers, up to a quarter of GOMAXPROCS for cleanups.
     pub runners: Vec<Runner>,
+    /// Goroutines that could not be read, each of which may run them.
+    pub unread_runners: usize,
     /// What an earlier look says; `None` if there was one look.
     pub second: Option<SecondLook>,
 }

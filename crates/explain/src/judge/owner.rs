@@ -3,7 +3,7 @@
 use super::contradiction::contradiction;
 use super::queue::{Behind, blocked_by, may_be_blocked, queue_of};
 use super::{Judged, Reason};
-use crate::evidence::{Gc, Go, Mark, Owner, RegisteredRelease, State};
+use crate::evidence::{Gc, Go, Mark, Owner, State};
 use libraries::{Library, OwnerType, Registers};
 use model::Verdict;
 
@@ -36,7 +36,9 @@ const ROWS: &[Row] = &[
     Row {
         verdict: Verdict::ReleaseQueued,
         established: |look| {
-            look.is_called() && look.queue_length().is_some_and(|n| n > 0) && !look.may_be_behind()
+            look.is_called()
+                && look.queue_length().is_some_and(|n| n > 0)
+                && look.may_be_behind().is_none()
         },
     },
     // A completed collection did not reach it. Spans are swept before the next may begin
@@ -119,13 +121,12 @@ impl<'e> Look<'e> {
         blocked_by(queue_of(self.go, release.kind)?, release.state)
     }
 
-    fn may_be_behind(&self) -> bool {
-        let release = self.owner.release.as_ref();
-        let may = |release: &RegisteredRelease| {
-            let queue = queue_of(self.go, release.kind);
-            queue.is_some_and(|queue| may_be_blocked(queue, release.state))
-        };
-        self.go.paused.is_none() && release.is_some_and(may)
+    fn may_be_behind(&self) -> Option<Reason> {
+        if self.go.paused.is_some() {
+            return None;
+        }
+        let release = self.owner.release.as_ref()?;
+        may_be_blocked(queue_of(self.go, release.kind)?, release.state)
     }
 
     /// What the table of libraries says of its type.
@@ -152,8 +153,8 @@ impl<'e> Look<'e> {
         {
             return Reason::Queues(why.clone());
         }
-        if self.may_be_behind() {
-            return Reason::Behind;
+        if let Some(why) = self.may_be_behind() {
+            return why;
         }
         match (&self.owner.mark, &self.go.gc) {
             (Mark::Unread(why), _) => Reason::Mark(why.clone()),

@@ -1,5 +1,6 @@
 //! What waits behind a release that does not return.
 
+use super::reason::Reason;
 use crate::evidence::{Doing, Go, Queue, QueueKind, Runner, State, Taken};
 use std::sync::Arc;
 
@@ -39,19 +40,26 @@ pub(crate) fn blocked_by(queue: &Queue, state: State) -> Option<Behind> {
         State::Queued {
             taken: Taken::Nobody | Taken::Unknown,
         } => {
-            let moved = queue.second.is_none_or(|second| second.moved);
+            let moved = queue.second.is_none_or(|second| second.moved) || queue.unread_runners > 0;
             let all: Option<Vec<Behind>> = queue.runners.iter().map(stands).collect();
             all.filter(|_| !moved)?.into_iter().next()
         }
     }
 }
 
-/// An entry that may wait behind a release that does not return, or behind others that do: nothing tells.
-pub(crate) fn may_be_blocked(queue: &Queue, state: State) -> bool {
-    let unknown = State::Queued {
-        taken: Taken::Unknown,
+/// Why an entry may wait behind a release that does not return, or behind others that do, if nothing tells.
+pub(crate) fn may_be_blocked(queue: &Queue, state: State) -> Option<Reason> {
+    let State::Queued { taken } = state else {
+        return None;
     };
-    state == unknown && is_apart(queue) && queue.runners.iter().any(|runner| runner.stands)
+    let stands = || queue.runners.iter().any(|runner| runner.stands);
+    if matches!(taken, Taken::By(_)) || !is_apart(queue) {
+        None
+    } else if queue.unread_runners > 0 {
+        Some(Reason::Runners)
+    } else {
+        (taken == Taken::Unknown && stands()).then_some(Reason::Behind)
+    }
 }
 
 /// Two looks, far enough apart.

@@ -27,6 +27,8 @@ pub(crate) enum Reason {
     Queues(Why),
     /// It is queued, and it was not read whether behind a release that does not return.
     Behind,
+    /// It is queued, and a goroutine that may run it was not read.
+    Runners,
     /// The owner has no release, and its type is not known.
     UnknownType(String),
     /// The owner has no release, and its type registers one.
@@ -52,6 +54,7 @@ impl Reason {
             Self::Contradiction(_) => 10,
             Self::Program(_) => 11,
             Self::Behind => 12,
+            Self::Runners => 13,
         }
     }
 }
@@ -77,6 +80,9 @@ impl fmt::Display for Reason {
             Self::Queues(why) => write!(f, "the queues of finalizers were not read: {why}"),
             Self::Behind => f.write_str(
                 "it is queued; one of several goroutines that run releases stands at a call that does not return, and which entries it has taken was not read",
+            ),
+            Self::Runners => f.write_str(
+                "it is queued; a goroutine that may run it was not read, and may stand at a call that does not return",
             ),
             Self::UnknownType(name) => {
                 write!(f, "{name} has neither finalizer nor cleanup, and is not a type that is known")

@@ -86,6 +86,7 @@ pub(super) fn idle() -> Queue {
             doing: Doing::Idle,
             stands: false,
         }],
+        unread_runners: 0,
         second: None,
     }
 }

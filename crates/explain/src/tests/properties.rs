@@ -169,12 +169,14 @@ fn a_queue() -> impl Strategy<Value = Queue> {
         queue_kind(),
         prop_oneof![0u64..3, any::<u64>()],
         vec(runner, 0..3),
+        prop_oneof![3 => Just(0usize), 1 => 1usize..3],
         option::of(second),
     )
-        .prop_map(|(kind, length, runners, second)| Queue {
+        .prop_map(|(kind, length, runners, unread_runners, second)| Queue {
             kind,
             length,
             runners,
+            unread_runners,
             second,
         })
 }
@@ -243,23 +245,42 @@ fn has_all_of_it(evidence: &Evidence<'_>, verdict: Verdict, owner: &Owner) -> bo
         }
         Verdict::ReleaseQueued | Verdict::ReleaseBlocked => {
             let queues = go.queues.as_deref().unwrap_or_default();
-            let some = |q: &Queue| q.length > 0;
-            let stands = |q: &Queue| {
-                let apart = q.second.is_some_and(|s| s.seconds >= 1.0 && !s.moved);
-                apart
-                    && q.runners.iter().any(|r| {
-                        matches!(
-                            &r.doing,
-                            Doing::Running {
-                                function: Some(_),
-                                ..
-                            }
-                        )
-                    })
+            let of = |kind| queues.iter().find(|q| q.kind == kind);
+            let Some(queue) = of(release.kind).or_else(|| of(QueueKind::Finalizer)) else {
+                return false;
             };
-            release.state != State::Pending
-                && queues.iter().any(some)
-                && (verdict == Verdict::ReleaseQueued || queues.iter().any(stands))
+            let stands = |r: &Runner| {
+                let runs = matches!(
+                    &r.doing,
+                    Doing::Running {
+                        function: Some(_),
+                        ..
+                    }
+                );
+                r.stands && runs
+            };
+            let apart = queue.second.is_some_and(|s| s.seconds >= 1.0);
+            let still = queue.second.is_some_and(|s| !s.moved);
+            let (by, known) = match release.state {
+                State::Pending => return false,
+                State::Running { goroutine }
+                | State::Queued {
+                    taken: Taken::By(goroutine),
+                } => (Some(goroutine), true),
+                State::Queued { taken } => (None, taken == Taken::Nobody),
+            };
+            let blocked = match by {
+                Some(id) => queue.runners.iter().any(|r| r.goroutine == id && stands(r)),
+                None => still && queue.unread_runners == 0 && queue.runners.iter().all(stands),
+            };
+            // What was not read may be what it waits for.
+            let dark = by.is_none()
+                && (queue.unread_runners > 0 || !known && queue.runners.iter().any(|r| r.stands));
+            queue.length > 0
+                && match verdict {
+                    Verdict::ReleaseBlocked => apart && blocked && go.paused.is_none(),
+                    _ => !(apart && dark) || go.paused.is_some(),
+                }
         }
         _ => true,
     }

@@ -100,6 +100,41 @@ fn one_of_several_that_does_not_return_blocks_what_it_has_taken() {
 }
 
 #[test]
+fn a_goroutine_that_was_not_read_may_stand_at_a_release() {
+    let unread = |queue: Queue, taken| {
+        let queue = Queue {
+            unread_runners: 1,
+            ..queue
+        };
+        one(
+            with_queue(queue),
+            owned(with_state(State::Queued { taken })),
+        )
+    };
+    let none = Queue {
+        runners: vec![],
+        ..stuck()
+    };
+    for taken in [Taken::Nobody, Taken::Unknown] {
+        // Those that were read may all stand: another may not.
+        for queue in [none.clone(), stuck()] {
+            let group = unread(queue, taken);
+            assert_eq!(group.verdict, Verdict::Unknown, "{taken:?}");
+            assert!(says(&group).contains("was not read"), "{}", says(&group));
+        }
+    }
+    let behind = unread(stuck(), Taken::By(5));
+    assert_eq!(behind.verdict, Verdict::ReleaseBlocked);
+    // One look tells of no queue whether it moves.
+    let once = Queue {
+        second: None,
+        ..none
+    };
+    let queued = unread(once, Taken::Unknown);
+    assert_eq!(queued.verdict, Verdict::ReleaseQueued);
+}
+
+#[test]
 fn a_process_that_is_paused_blames_no_release() {
     let mut evidence = with_queue(stuck());
     of_go(&mut evidence).paused = Some("a signal has stopped it (SIGSTOP)".into());

@@ -23,7 +23,7 @@ use owners::Owners;
 use pauses::Pauses;
 use process::{Proc, ProcessMemory};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// What a reading of a process's memory needs to be there.
 #[derive(Debug)]
@@ -189,6 +189,7 @@ impl<'p> Go<'p> {
     /// A look that the last one is compared with.
     pub fn look_first(&mut self) {
         let at = Instant::now();
+        self.pauses.look();
         if let Ok(Some(look)) = self.look() {
             self.first = Some((at, look));
         }
@@ -197,7 +198,6 @@ impl<'p> Go<'p> {
     /// One look. `Ok(None)`: there is no runtime that could be read.
     fn look(&mut self) -> Result<Option<Look>, goheap::Error> {
         let libraries = self.libraries;
-        self.pauses.look();
         match &mut self.reads {
             Reads::Heap(heap) => heap
                 .look_with(&|name| place::bytes_wanted(name, libraries))
@@ -209,7 +209,8 @@ impl<'p> Go<'p> {
     /// Who owns each descriptor of these handles. `keep` leaves those that are still as they were: once before each
     /// look at the heap, and once after it. What is not came or went meanwhile, and is left out.
     ///
-    /// That nobody owns a descriptor is said only if it had no owner in any of several looks.
+    /// That nobody owns a descriptor is said only if it had no owner in any of several looks, between which its owner had the
+    /// time to be made: a library gets a descriptor, and wraps it after that.
     pub fn owners<E>(
         &mut self,
         mut handles: Vec<Handle>,
@@ -217,13 +218,20 @@ impl<'p> Go<'p> {
     ) -> Result<Held, E> {
         /// Looks, where descriptors have no owner.
         const LOOKS: usize = 3;
+        /// From one of them to the next. Of a process that may run a tenth of the time, it has a period of the scheduler
+        /// (`cpu.cfs_period_us`).
+        const APART: Duration = Duration::from_millis(100);
         if !matches!(self.reads, Reads::Heap(_)) {
             return Ok(all(handles, &self.unread()));
         }
         let mut looks: Vec<Owners> = Vec::new();
         loop {
+            if let Some((at, _)) = self.last.as_ref().filter(|_| !looks.is_empty()) {
+                std::thread::sleep(APART.saturating_sub(at.elapsed()));
+            }
             keep(&mut handles)?;
             let at = Instant::now();
+            let mut paused = self.pauses.look();
             let look = match self.look() {
                 Ok(Some(look)) => look,
                 Ok(None) => return Ok(all(handles, &self.unread())),
@@ -238,7 +246,9 @@ impl<'p> Go<'p> {
                 }),
                 Reads::NotGo(_) | Reads::Unread { .. } => vec![],
             };
-            looks.push(Owners::of(&look, self.libraries, &marks));
+            paused |= self.pauses.look();
+            let paused = paused.then(|| self.pauses.why()).flatten();
+            looks.push(Owners::of(&look, paused, self.libraries, &marks));
             self.last = Some((at, look));
             let owned = looks.last().is_some_and(|last| last.own_all(&handles));
             if owned || looks.len() == LOOKS {

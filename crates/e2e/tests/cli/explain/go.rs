@@ -239,6 +239,25 @@ fn what_the_collector_says() {
     }
 }
 
+/// A descriptor is there before what owns it. That nobody does is not said before that had its time.
+#[test]
+fn an_owner_that_is_still_to_come() {
+    let Some(program) = built(here!(), CLEANUPS) else {
+        return;
+    };
+    let program = Program::start(&program, "late late gc");
+    let mut unknown = 0;
+    for _ in 0..8 {
+        let report = look(program.pid());
+        for group in groups(&report) {
+            assert_ne!(group["verdict"], "no-owner", "{group:#}");
+            unknown += usize::from(group["verdict"] == "unknown");
+        }
+        unknown += usize::from(report["cannot_see"] != json!([]));
+    }
+    assert!(unknown > 0, "it was never looked at in between");
+}
+
 /// Where wrappers are allocated: as the runtime has it, or a profile that was taken.
 #[test]
 fn a_heap_profile() {

@@ -18,6 +18,8 @@ use std::sync::Arc;
 pub struct Owners {
     by_fd: FxHashMap<u32, Vec<Owner>>,
     words: Words,
+    /// By the address of what a look has of a type: thousands of objects have the same.
+    places: FxHashMap<*const TypeName, Place>,
     /// Numbers that stand in what is not known to own a descriptor, and may: what that is.
     perhaps: FxHashMap<u32, Why>,
     /// Something of a type that is not known may own a descriptor by what it points to.
@@ -29,19 +31,25 @@ pub struct Owners {
 }
 
 impl Owners {
-    /// Of what a look saw. `marks` says what the last collection found at addresses.
+    /// Of what a look saw; `paused`: while nobody let the process go on. `marks` says what the last collection found at addresses.
     pub fn of(
         look: &Look,
+        paused: Option<Why>,
         libraries: &[Library],
         marks: &dyn Fn(&[u64]) -> Vec<goheap::Mark>,
     ) -> Self {
         let mut found = Self {
             by_fd: FxHashMap::default(),
             words: Words::default(),
+            places: FxHashMap::default(),
             perhaps: FxHashMap::default(),
             hides: None,
             runs: running_cleanup(look),
-            complete: complete(look),
+            complete: match paused {
+                // It may just have got a descriptor.
+                Some(why) => Err(why),
+                None => complete(look),
+            },
         };
         for special in &look.specials {
             found.special(special, libraries);
@@ -133,7 +141,9 @@ impl Owners {
         libraries: &[Library],
     ) -> Option<i64> {
         let name = &pointer.name;
-        match place(pointer, libraries) {
+        let known = self.places.entry(std::ptr::from_ref(pointer));
+        let place = *known.or_insert_with(|| place(pointer, libraries));
+        match place {
             Place::At(offset, width) => {
                 let found = number(bytes, offset, width);
                 if found.is_none() {

@@ -20,11 +20,12 @@ impl<'p> Pauses<'p> {
         }
     }
 
-    /// One look more.
-    pub fn look(&mut self) {
+    /// One look more: whether somebody keeps it from running.
+    pub fn look(&mut self) -> bool {
         let now = self.process.and_then(|(proc, pid)| proc.pause(*pid));
         let before = self.seen.map(|(pause, _)| (pause, false));
         self.seen = now.map(|pause| (pause, true)).or(before);
+        now.is_some()
     }
 
     /// In the words of the evidence.

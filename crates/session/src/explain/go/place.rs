@@ -21,6 +21,7 @@ pub fn bytes_wanted(name: &TypeName, libraries: &[Library]) -> u64 {
 }
 
 /// Where a descriptor stands in objects of a type.
+#[derive(Debug, Clone, Copy)]
 pub enum Place {
     /// Offset and width.
     At(u64, u64),

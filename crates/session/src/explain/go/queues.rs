@@ -25,6 +25,7 @@ pub fn of(
                 stands: first.is_some_and(|(_, first)| stands(runner, (first, last), kind, own)),
             })
             .collect(),
+        unread_runners: unread_runners(last, kind, own),
         second: first.map(|(seconds, first)| SecondLook {
             seconds,
             moved: moved(first, last, kind, own),
@@ -47,7 +48,9 @@ pub fn state(queued: &goheap::Queued, look: &Look) -> Progress {
         (_, None) => {
             let mut busy = look.runners.iter().filter(|r| r.runs_cleanups);
             let of_cleanups = matches!(queued.call, Call::Cleanup { .. });
-            let unknown = of_cleanups && !queued.held && busy.any(|r| r.block.is_none());
+            let unread = look.unread_goroutines > 0;
+            let unknown =
+                !queued.held && (unread || of_cleanups && busy.any(|r| r.block.is_none()));
             Progress::Queued {
                 taken: if unknown {
                     Taken::Unknown
@@ -71,6 +74,14 @@ fn entries(look: &Look, kind: QueueKind, own: bool) -> impl Iterator<Item = &Cal
 fn runners(look: &Look, kind: QueueKind) -> impl Iterator<Item = &goheap::Runner> {
     let all = look.runners.iter();
     all.filter(move |runner| runner.cleanups == (kind == QueueKind::Cleanup))
+}
+
+/// Goroutines that may run what a queue holds, and were not read. Whoever has set a finalizer has made the goroutine
+/// that runs them (`runtime.createfing`).
+fn unread_runners(look: &Look, kind: QueueKind, own: bool) -> usize {
+    let waits = kind == QueueKind::Finalizer && entries(look, kind, own).next().is_some();
+    let missing = waits && runners(look, kind).next().is_none();
+    look.unread_goroutines.max(usize::from(missing))
 }
 
 /// Calls that have left their queue, and not returned: one of each goroutine.
@@ -113,9 +124,12 @@ fn stands(now: &goheap::Runner, (first, last): (&Look, &Look), kind: QueueKind, 
     let Some(before) = runners(first, kind).find(|before| before.id == now.id) else {
         return false;
     };
+    // Whoever waits for a processor waits for no more than that.
     let busy = |runner: &goheap::Runner| match runner.state {
-        State::Idle | State::Moving => false,
-        _ => !runner.cleanups || runner.runs_cleanups,
+        State::Idle | State::Moving | State::Runnable => false,
+        State::Waiting { .. } | State::Syscall { .. } | State::Running => {
+            !runner.cleanups || runner.runs_cleanups
+        }
     };
     if !busy(before) || !busy(now) || before.stack != now.stack || waits_anew(before, now) {
         return false;

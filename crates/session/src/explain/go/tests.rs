@@ -63,7 +63,7 @@ fn two() -> Look {
 }
 
 fn nobody(look: &Look) -> Ownership {
-    let looks = [(); 3].map(|()| Owners::of(look, &[], &|_| vec![]));
+    let looks = [(); 3].map(|()| Owners::of(look, None, &[], &|_| vec![]));
     ownership(&looks, 99)
 }
 
@@ -149,6 +149,59 @@ fn who_has_taken_an_entry() {
         queues::state(&runs, &look),
         Progress::Running { goroutine: FREE }
     );
+}
+
+/// Nothing tells that an entry is nobody's, or that all who may run it do.
+#[test]
+fn a_goroutine_that_was_not_read_may_have_taken_an_entry() {
+    let mut look = two();
+    let finalizer = Queued {
+        call: Call::Finalizer {
+            object: 0xc000_1000,
+            pointer: std::sync::Arc::new(goheap::TypeName {
+                addr: 0,
+                name: "*main.agent".into(),
+                package: None,
+                integers: vec![],
+                has_more: false,
+            }),
+            function: "main.end".into(),
+            bytes: None,
+        },
+        ..entry(6, BLOCK + 1024, None)
+    };
+    let of = |look: &Look, entry: &Queued| {
+        let taken = match queues::state(entry, look) {
+            Progress::Queued { taken } => taken,
+            other => panic!("{other:?}"),
+        };
+        let queues = queues::of(None, look, &|_| None);
+        (taken, [0, 1].map(|i: usize| queues[i].unread_runners))
+    };
+    let cleanup = entry(6, BLOCK + 1024, None);
+    assert_eq!(of(&look, &cleanup), (Taken::Nobody, [0, 0]));
+    // Whoever set a finalizer has made the goroutine that runs it.
+    look.queue.push(finalizer.clone());
+    assert_eq!(of(&look, &finalizer), (Taken::Nobody, [1, 0]));
+    look.unread_goroutines = 2;
+    for entry in [&cleanup, &finalizer] {
+        assert_eq!(of(&look, entry), (Taken::Unknown, [2, 2]));
+    }
+}
+
+/// It may go on as soon as there is a processor.
+#[test]
+fn a_goroutine_that_could_go_on_does_not_stand() {
+    let stands = |state| {
+        let mut look = two();
+        look.runners[0].state = state;
+        let queues = queues::of(Some((1.5, &look)), &look, &|_| None);
+        queues[1].runners[0].stands
+    };
+    let since = None;
+    assert!(stands(State::Waiting { reason: 0, since }));
+    assert!(stands(State::Syscall { since }));
+    assert!(!stands(State::Runnable));
 }
 
 #[test]

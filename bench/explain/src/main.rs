@@ -185,7 +185,7 @@ fn scene(lastref: &PathBuf, plan: &Plan, target: &mut Target) -> Result<Scene> {
 fn in_steps(pid: u32) -> Result<(Steps, ExplainReport)> {
     let begun = Instant::now();
     let mut at = Vec::new();
-    let report = session::explain_in_steps(pid, ExplainOptions::default(), &mut |step| {
+    let explained = session::explain_in_steps(pid, ExplainOptions::default(), &mut |step| {
         at.push((step, elapsed(begun)));
     })?;
     let of = |wanted: Step| {
@@ -213,7 +213,7 @@ fn in_steps(pid: u32) -> Result<(Steps, ExplainReport)> {
         listed_ns: listed,
         judged_ns: taken(Step::Judged)?,
     };
-    Ok((steps, report))
+    Ok((steps, explained.report))
 }
 
 /// What is said of how many handles. All must have an owner, or the figures are of something else.

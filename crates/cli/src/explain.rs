@@ -1,10 +1,12 @@
 //! `lastref explain`
 
 use crate::args::ExplainArgs;
-use crate::exit::{Answer, Usage};
+use crate::exit::{self, Answer, Usage};
 use crate::{from, output};
 use model::{ExplainReport, Leak};
-use session::{ExplainError, ExplainOptions, GivenProfile, ProfiledStack, RecordedSweeps};
+use session::{
+    ExplainError, ExplainOptions, Explained, GivenProfile, ProfiledStack, RecordedSweeps,
+};
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
@@ -22,8 +24,8 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
         let time = view::units::duration(args.duration.as_secs_f64());
         eprintln!("lastref: looking for {time}");
     }
-    let report = match session::explain(args.pid, options) {
-        Ok(report) => report,
+    let Explained { report, rest } = match session::explain(args.pid, options) {
+        Ok(explained) => explained,
         Err(ExplainError::Sweep(error)) => return Err(error.into()),
         Err(error @ ExplainError::OtherProfile { .. }) => {
             let file = args.profile.as_deref().map(from::name).unwrap_or_default();
@@ -36,6 +38,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<Answer> {
     } else {
         output::print(|out| view::explain(&report, &output::style(), out))?;
     }
+    exit::leave(rest);
     let leaks = report.groups.iter().any(|group| group.leak == Leak::Yes);
     Ok(Answer::of(args.common.strict && is_partial(&report), leaks))
 }

@@ -1,7 +1,7 @@
 //! `lastref ls`
 
 use crate::args::LsArgs;
-use crate::exit::{Answer, Usage};
+use crate::exit::{self, Answer, Usage};
 use crate::{diff, fail, filter, from, output};
 use ledger::Ledger;
 use model::{ListReport, Snapshot};
@@ -42,6 +42,7 @@ pub fn run(args: &LsArgs) -> anyhow::Result<Answer> {
         let options = options(args, !report.filters.is_empty());
         output::print(|out| view::list(&report, &options, &output::style(), out))?;
     }
+    exit::leave(report);
     Ok(Answer::of(partial, found))
 }
 
@@ -55,6 +56,7 @@ fn live(args: &LsArgs) -> anyhow::Result<(Snapshot, Ledger, Vec<String>)> {
         return Err(Usage(error.to_string()).into());
     }
     let sweep = sweeper.sweep()?;
+    exit::leave(sweeper);
     Ok((sweep.snapshot, sweep.ledger, vec![]))
 }
 

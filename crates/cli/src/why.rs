@@ -1,7 +1,7 @@
 //! `lastref why`
 
 use crate::args::WhyArgs;
-use crate::exit::{Answer, Usage};
+use crate::exit::{self, Answer, Usage};
 use crate::{fail, from, output};
 use anyhow::Context as _;
 use ledger::{Ledger, Name, Place};
@@ -25,6 +25,7 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<Answer> {
     let partial = args.common.strict && !snapshot.cannot_see.is_empty();
     fail::warn_unjudged(&args.fail_on, std::iter::once(&object));
     let found = fail::fails_any(&args.fail_on, &object);
+    exit::leave(ledger);
 
     let report = WhyReport {
         schema: WhyReport::SCHEMA.into(),
@@ -51,6 +52,7 @@ fn live(words: &str) -> anyhow::Result<(Snapshot, Ledger, ObjectId)> {
         Err(error @ session::NameError::Unseen { .. }) => return Err(error.into()),
         Err(error) => return Err(Usage(error.to_string()).into()),
     };
+    exit::leave(sweeper);
     Ok((sweep.snapshot, sweep.ledger, id))
 }
 

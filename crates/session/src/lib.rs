@@ -23,8 +23,8 @@ mod watch;
 
 pub use details::types;
 pub use explain::{
-    ExplainError, ExplainOptions, GivenProfile, PidError, ProfiledStack, RecordedSweeps, Step,
-    explain, explain_in_steps,
+    ExplainError, ExplainOptions, Explained, GivenProfile, PidError, ProfiledStack, RecordedSweeps,
+    Rest, Step, explain, explain_in_steps,
 };
 pub use kernel::Needs;
 pub use name::{NameError, resolve};

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Looks at one process, one after the other.
+#[derive(Debug)]
 pub struct Looks {
     who: Who,
     begun: Instant,
@@ -116,6 +117,7 @@ impl Looks {
 }
 
 /// A process, and its program, which may be leaked a process at a time.
+#[derive(Debug)]
 pub struct Who {
     pid: u32,
     /// Another may have had its pid.
@@ -144,6 +146,7 @@ impl Who {
 }
 
 /// Growth from sample to sample, and what each series began with.
+#[derive(Debug)]
 pub struct Course {
     growth: Growth,
     begin: FxHashMap<u32, u64>,

@@ -231,6 +231,34 @@ fn spans_that_share_a_list_are_read_in_part() {
     }
 }
 
+/// More specials than one batch takes: it ends early, and no span is passed over or read twice.
+#[test]
+fn spans_with_many_specials_are_read_once() {
+    const SPANS: u64 = 3_000;
+    const EACH: u64 = 200;
+    let _turn = TURN.lock();
+    let target = target(&["gc"]);
+    let live = target.running.memory();
+    let memory = MadeUp::new(&live);
+    let mut heap = target.running.attach(&memory).expect("a heap");
+    target.books().heap(&memory, &heap, SPANS, |span| {
+        SPECIALS + span * EACH * SPECIAL
+    });
+    let next = |n: u64| {
+        if n % EACH == EACH - 1 {
+            0
+        } else {
+            SPECIALS + (n + 1) * SPECIAL
+        }
+    };
+    let specials = target.books().specials("WeakHandle", next);
+    memory.fill_region(SPECIALS, move |offset| specials.word(offset));
+    let (look, _) = within("many specials", &memory, || heap.look());
+    let look = look.expect("a look");
+    assert_eq!(look.unread, []);
+    assert_eq!(look.specials.len() as u64, SPANS * EACH);
+}
+
 /// A heap of 2 TiB in which every page begins a span with specials.
 #[test]
 fn a_heap_full_of_spans_is_too_much() {

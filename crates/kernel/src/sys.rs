@@ -228,11 +228,14 @@ pub fn wait_for_grace_period() {
     const MEMBARRIER_CMD_GLOBAL: i32 = 1;
     /// For the work item.
     const WORK: Duration = Duration::from_millis(10);
-    /// In place of a barrier, where CPUs run without ticks (`nohz_full`).
+    /// In place of a barrier, where CPUs run without ticks (`nohz_full`), or there is one CPU alone.
     const GRACE: Duration = Duration::from_millis(50);
-    // SAFETY: no pointers. The command is synchronize_rcu() (4.3).
+    // SAFETY: no pointers. The command is synchronize_rcu() (4.3), but with one CPU nothing (kernel/sched/membarrier.c).
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    std::thread::sleep(if result == 0 { WORK } else { GRACE });
+    // SAFETY: no pointers.
+    let cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) };
+    let waited = result == 0 && cpus > 1;
+    std::thread::sleep(if waited { WORK } else { GRACE });
 }
 
 /// Whether `RLIMIT_MEMLOCK` is not infinite. libbpf raises it where it matters and may.

@@ -42,7 +42,7 @@ impl Proc {
         };
         let first = state("stat")?;
         // TASK_STOPPED, TASK_TRACED; a main thread that has exited says nothing of the others.
-        if matches!(first, b'T' | b't' | b'Z' | b'X') {
+        if matches!(first, b'T' | b't' | b'D' | b'Z' | b'X') {
             let tids = crate::read::numbers(&self.process_path(pid).join("task")).ok()?;
             let states = tids.iter().take(THREADS);
             let states = states.filter_map(|tid| state(&format!("task/{tid}/stat")));

@@ -63,7 +63,8 @@ impl Watched {
 
 /// Programs and links that came while one looked. What came and was not seen is gone again, and
 /// may have held anything that programs and links hold. Maps are left out: only one that holds
-/// maps or programs matters, and plain ones are made to try out what a kernel can do.
+/// maps or programs matters, and plain ones are made to try out what a kernel can do. So is what
+/// has no id yet: a program that the verifier is at holds its maps as well.
 #[derive(Debug, Default)]
 pub struct Births {
     progs: Ids,
@@ -84,16 +85,20 @@ impl Births {
         self.links.see(objects.links.iter().map(|l| l.id));
     }
 
-    /// Whose remainder may be of what came and went unseen.
-    pub fn bereft(&self, walks: &mut Walks, objects: &Objects) -> Vec<ObjectId> {
-        let progs = walks.fresh_prog_id();
-        let links = walks.fresh_link_id();
-        let missed = |ids: &Ids, kind, until: std::io::Result<u32>| {
-            until.is_ok_and(|until| ids.has_missed(until, kind, walks.own()))
-        };
-        let progs = missed(&self.progs, Kind::Prog, progs);
-        let links = missed(&self.links, Kind::Link, links);
-        let all = details::ids(objects).into_values();
+    /// A last look is about to be taken: what comes from now on need not be in it.
+    pub fn end(&mut self, walks: &mut Walks) {
+        self.progs.until = walks.fresh_prog_id().ok();
+        self.links.until = walks.fresh_link_id().ok();
+    }
+
+    /// Whose remainder may be of what came and went unseen, when the last look is seen.
+    pub fn bereft(&self, own: &Own, objects: &Objects) -> Vec<ObjectId> {
+        let progs = self.progs.has_missed(Kind::Prog, own);
+        let links = self.links.has_missed(Kind::Link, own);
+        if !progs && !links {
+            return Vec::new();
+        }
+        let all = held_ids(objects).map(|(_, id)| id);
         all.filter(|id| match id.kind {
             // A link holds its program, and that of struct_ops its map.
             Kind::Map | Kind::Prog => progs || links,
@@ -107,15 +112,21 @@ impl Births {
 /// Ids of a kind, as they are given out.
 #[derive(Debug, Default)]
 struct Ids {
-    /// None: it could not be asked.
+    /// Before the first of them. `None`: it could not be asked.
     after: Option<u32>,
+    /// Behind the last of them.
+    until: Option<u32>,
     seen: FxHashSet<u32>,
 }
 
 impl Ids {
     fn after(after: Option<u32>) -> Self {
         let seen = FxHashSet::default();
-        Self { after, seen }
+        Self {
+            after,
+            until: None,
+            seen,
+        }
     }
 
     fn see(&mut self, ids: impl Iterator<Item = u32>) {
@@ -124,10 +135,10 @@ impl Ids {
             .extend(ids.filter(|id| after.is_some_and(|after| *id > after)));
     }
 
-    /// Ids up to this one were given out and not seen.
-    fn has_missed(&self, until: u32, kind: Kind, own: &Own) -> bool {
-        let Some(after) = self.after else {
-            return false;
+    /// Some were given out and not seen, or may have been.
+    fn has_missed(&self, kind: Kind, own: &Own) -> bool {
+        let (Some(after), Some(until)) = (self.after, self.until) else {
+            return true;
         };
         let own = own.iter().filter(|o| o.kind == kind).map(|o| o.id);
         let known = own.filter(|id| !self.seen.contains(id));
@@ -182,14 +193,21 @@ impl Bereft {
 
     /// Their ids, if they are still there.
     pub fn ids(&self, objects: &Objects) -> Vec<ObjectId> {
-        let all = details::ids(objects).into_iter();
-        let bereft = all.filter(|(addr, id)| {
+        let bereft = held_ids(objects).filter(|(addr, id)| {
             self.objects.contains(addr)
                 || self.all_maps && id.kind == Kind::Map
                 || self.all_progs && id.kind == Kind::Prog
         });
         bereft.map(|(_, id)| id).collect()
     }
+}
+
+/// All that others may hold, by address.
+fn held_ids(objects: &Objects) -> impl Iterator<Item = (Addr, ObjectId)> {
+    let kind = Kind::Btf;
+    let btfs = objects.btfs.iter();
+    let btfs = btfs.map(move |btf| (btf.addr, ObjectId { kind, id: btf.id }));
+    details::ids(objects).into_iter().chain(btfs)
 }
 
 #[cfg(test)]
@@ -201,16 +219,21 @@ mod tests {
         let kind = Kind::Prog;
         let own = Own::from_iter([12, 17].map(|id| ObjectId { kind, id }));
         let mut ids = Ids::after(Some(10));
+        let missed = |ids: &mut Ids, until, kind| {
+            ids.until = until;
+            ids.has_missed(kind, &own)
+        };
         ids.see([3, 9, 11].into_iter());
-        assert!(!ids.has_missed(11, kind, &own));
+        assert!(!missed(&mut ids, Some(11), kind));
         // 12 is ours; 13 was missed.
-        assert!(!ids.has_missed(13, kind, &own));
-        assert!(ids.has_missed(14, kind, &own));
+        assert!(!missed(&mut ids, Some(13), kind));
+        assert!(missed(&mut ids, Some(14), kind));
         ids.see([12, 13].into_iter());
-        assert!(!ids.has_missed(14, kind, &own));
+        assert!(!missed(&mut ids, Some(14), kind));
         // Those of another kind are not.
-        assert!(ids.has_missed(18, Kind::Link, &own));
-        assert!(ids.has_missed(5, kind, &own), "ids began anew");
-        assert!(!Ids::after(None).has_missed(5, kind, &own));
+        assert!(missed(&mut ids, Some(18), Kind::Link));
+        assert!(missed(&mut ids, Some(5), kind), "ids began anew");
+        assert!(missed(&mut ids, None, kind), "it could not be asked");
+        assert!(missed(&mut Ids::after(None), Some(11), kind));
     }
 }

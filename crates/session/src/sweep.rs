@@ -145,15 +145,19 @@ impl Sweeper {
             staged.begin_pass();
             let all = staged.wanted;
             staged.run(all, &mut self.walks, &objects, &proc, &mut view);
+            let mut bereft = Bereft::default();
+            let mut looked: Option<Objects> = None;
             let (mut ledger, after) = loop {
+                if let Some(births) = &mut births {
+                    births.end(&mut self.walks);
+                }
                 let after = self.walks.objects()?;
                 if let Some(previous) = &mut previous {
-                    let mut bereft = Bereft::default();
-                    bereft.compare(&objects, &after);
+                    bereft.compare(looked.as_ref().unwrap_or(&objects), &after);
                     previous.note_moved(bereft.ids(&after));
                     if let Some(births) = &mut births {
                         births.see(&after);
-                        previous.note_moved(births.bereft(&mut self.walks, &after));
+                        previous.note_moved(births.bereft(self.walks.own(), &after));
                     }
                 }
                 view.see_all_of(&after);
@@ -180,6 +184,7 @@ impl Sweeper {
                     break (ledger, after);
                 }
                 staged.run(new, &mut self.walks, &after, &proc, &mut view);
+                looked = Some(after);
             };
             let concerns = |o: &Object| match self.handles_of {
                 None => true,
@@ -267,6 +272,8 @@ impl Sweeper {
         /// A look at 10,000 maps takes some 10 ms.
         const AT_MOST: Duration = Duration::from_millis(50);
         let mut watched = Watched::new(after, &mut self.walks);
+        // What came before that, and is in no look, is gone before the wait begins.
+        watched.look(&mut self.walks)?;
         std::thread::scope(|scope| {
             let waiting = std::thread::Builder::new()
                 .name("grace period".into())

@@ -226,12 +226,17 @@ impl<'p> Go<'p> {
         }
         let mut looks: Vec<Owners> = Vec::new();
         loop {
+            let mut paused = false;
             if let Some((at, _)) = self.last.as_ref().filter(|_| !looks.is_empty()) {
-                std::thread::sleep(APART.saturating_sub(at.elapsed()));
+                let (at, slice) = (*at, APART / 10);
+                while at.elapsed() < APART {
+                    std::thread::sleep(slice);
+                    paused |= self.pauses.look();
+                }
             }
             keep(&mut handles)?;
             let at = Instant::now();
-            let mut paused = self.pauses.look();
+            paused |= self.pauses.look();
             let look = match self.look() {
                 Ok(Some(look)) => look,
                 Ok(None) => return Ok(all(handles, &self.unread())),

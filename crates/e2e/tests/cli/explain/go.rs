@@ -253,7 +253,9 @@ fn an_owner_that_is_still_to_come() {
             assert_ne!(group["verdict"], "no-owner", "{group:#}");
             unknown += usize::from(group["verdict"] == "unknown");
         }
-        unknown += usize::from(report["cannot_see"] != json!([]));
+        // Or it was left out, as it came or went meanwhile.
+        let unseen = report["cannot_see"].to_string();
+        unknown += usize::from(unseen.contains("came, went"));
     }
     assert!(unknown > 0, "it was never looked at in between");
 }

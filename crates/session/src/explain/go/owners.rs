@@ -3,7 +3,7 @@
 
 use super::place::{Place, descriptor, integers, is_standard, place};
 use super::queues;
-use super::whole::{complete, running_cleanup};
+use super::whole::{complete, running_cleanup, unread};
 use super::words::Words;
 use crate::handles::Handle;
 use explain::evidence::{
@@ -28,6 +28,8 @@ pub struct Owners {
     runs: Option<Why>,
     /// Nothing was left out; else what was.
     complete: Reading<()>,
+    /// Of the heap, if so: a second owner of a descriptor may stand there, and keep it.
+    unread: Option<Why>,
 }
 
 impl Owners {
@@ -45,6 +47,7 @@ impl Owners {
             perhaps: FxHashMap::default(),
             hides: None,
             runs: running_cleanup(look),
+            unread: unread(look),
             complete: match paused {
                 // It may just have got a descriptor.
                 Some(why) => Err(why),
@@ -58,6 +61,8 @@ impl Owners {
             found.queued(queued, queues::state(queued, look), libraries);
         }
         found.mark_queued(marks);
+        // They are of this look.
+        found.places = FxHashMap::default();
         found
     }
 
@@ -300,8 +305,16 @@ fn hides(pointer: &TypeName) -> bool {
 /// Who owns a descriptor, by the last of several looks. That nobody does is said if none of them found anybody, and
 /// two of them saw all.
 pub fn ownership(looks: &[Owners], fd: u32) -> Ownership {
-    let last = looks.last().and_then(|last| last.by_fd.get(&fd));
-    if let Some(owners) = last {
+    let last = looks
+        .last()
+        .and_then(|last| Some((last.by_fd.get(&fd)?, &last.unread)));
+    if let Some((owners, unread)) = last {
+        if let Some(why) = unread
+            && owners.iter().any(lets_go)
+        {
+            let why = format!("{why}, and another that keeps it may be there");
+            return Ownership::Unread(why.into());
+        }
         if let [only] = owners.as_slice() {
             return Ownership::Owned(vec![only.clone()]);
         }
@@ -323,6 +336,13 @@ pub fn ownership(looks: &[Owners], fd: u32) -> Ownership {
     }
     let why = said.into_iter().find_map(Result::err);
     Ownership::None(Err(why.unwrap_or_else(|| "one look is not enough".into())))
+}
+
+/// It is no more reached, or its release is on its way.
+fn lets_go(owner: &Owner) -> bool {
+    let release = owner.release.as_ref();
+    let pending = release.is_none_or(|release| release.state == State::Pending);
+    !pending || matches!(owner.mark, Mark::DeadUnswept | Mark::Free | Mark::Gone)
 }
 
 /// The table of libraries has its type, or its cleanup.

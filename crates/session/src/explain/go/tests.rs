@@ -100,6 +100,59 @@ fn nobody_owns_a_descriptor_only_if_nothing_was_passed_over() {
     }
 }
 
+#[test]
+fn nobody_owns_a_descriptor_of_a_paused_process_as_far_as_is_known() {
+    let of = |paused: [bool; 3]| {
+        let why = |paused: bool| paused.then(|| "a signal has stopped it".into());
+        let look = Look::default();
+        let looks = paused.map(|paused| Owners::of(&look, why(paused), &[], &|_| vec![]));
+        ownership(&looks, 99)
+    };
+    assert_eq!(of([true, false, false]), Ownership::None(Ok(())));
+    for paused in [[true, true, false], [false, true, true], [true; 3]] {
+        let Ownership::None(Err(why)) = of(paused) else {
+            panic!("{paused:?}");
+        };
+        assert!(why.contains("stopped"), "{why}");
+    }
+}
+
+/// What keeps a descriptor may stand where nothing was read: then no other owner lets it go.
+#[test]
+fn a_second_owner_may_be_in_what_was_not_read() {
+    let mut look = two();
+    let owned = |look: &Look| ownership(&[Owners::of(look, None, &[], &|_| vec![])], 4);
+    assert!(matches!(owned(&look), Ownership::Owned(_)));
+    look.unread.push(UnreadSpan {
+        start: 0,
+        why: Unread::Limit,
+    });
+    let Ownership::Unread(why) = owned(&look) else {
+        panic!("it may be kept");
+    };
+    assert!(
+        why.contains("1 spans") && why.contains("more than one look reads"),
+        "{why}"
+    );
+    // One that is still reached keeps it, whoever else there is.
+    look.queue.clear();
+    look.specials.push(goheap::Special {
+        object: 0xc000_2000,
+        slot: 0xc000_2000,
+        size: 16,
+        tiny: false,
+        mark: goheap::Mark::Survived,
+        cycle: 2,
+        kind: goheap::Kind::Cleanup {
+            function: "github.com/cilium/ebpf/internal/sys.newFD.func1".into(),
+            argument: Some(4),
+            id: 1,
+        },
+        bytes: None,
+    });
+    assert!(matches!(owned(&look), Ownership::Owned(_)));
+}
+
 /// Go 1.25 has it in its queue until it returns.
 #[test]
 fn a_cleanup_that_has_left_its_queue_may_close_any_descriptor() {

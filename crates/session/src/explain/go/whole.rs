@@ -19,12 +19,20 @@ pub fn running_cleanup(look: &Look) -> Option<Why> {
     })
 }
 
-/// Nothing that may own a descriptor, or run a release, was passed over; else what was.
-pub fn complete(look: &Look) -> Reading<()> {
-    let spans = look.unread.len();
+/// Parts of the heap that may have owners, and were not read.
+pub fn unread(look: &Look) -> Option<Why> {
     if look.unread_arenas > 0 {
         let arenas = look.unread_arenas;
-        return Err(format!("{arenas} arenas of the heap were not read").into());
+        return Some(format!("{arenas} arenas of the heap were not read").into());
+    }
+    let (spans, first) = (look.unread.len(), look.unread.first()?);
+    Some(format!("{spans} spans with specials were not read: {}", first.why).into())
+}
+
+/// Nothing that may own a descriptor, or run a release, was passed over; else what was.
+pub fn complete(look: &Look) -> Reading<()> {
+    if let Some(why) = unread(look) {
+        return Err(why);
     }
     if look.unread_goroutines > 0 {
         let count = look.unread_goroutines;
@@ -33,13 +41,8 @@ pub fn complete(look: &Look) -> Reading<()> {
     if look.cleanups_unread {
         return Err("where cleanups are queued was not found".into());
     }
-    match (look.unread.first(), look.queue_moved) {
-        (None, 0) => Ok(()),
-        (Some(first), _) => {
-            Err(format!("{spans} spans with specials were not read: {}", first.why).into())
-        }
-        (None, moved) => {
-            Err(format!("{moved} entries of the queue changed while they were read").into())
-        }
+    match look.queue_moved {
+        0 => Ok(()),
+        moved => Err(format!("{moved} entries of the queue changed while they were read").into()),
     }
 }

@@ -22,7 +22,8 @@ pub struct Watched {
     /// The same since the pass.
     since: Counts,
     bereft: Bereft,
-    births: Births,
+    /// What came since the pass: to be looked at on, in the next one.
+    pub births: Births,
 }
 
 impl Watched {
@@ -48,11 +49,6 @@ impl Watched {
         Ok(())
     }
 
-    /// Looks on for what comes and goes unseen.
-    pub fn births(&mut self) -> Births {
-        std::mem::take(&mut self.births)
-    }
-
     /// What moved, or may have.
     pub fn moved(&self) -> Vec<ObjectId> {
         let mut moved = self.since.moved(&self.last);
@@ -65,7 +61,7 @@ impl Watched {
 /// may have held anything that programs and links hold. Maps are left out: only one that holds
 /// maps or programs matters, and plain ones are made to try out what a kernel can do. So is what
 /// has no id yet: a program that the verifier is at holds its maps as well.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Births {
     progs: Ids,
     links: Ids,
@@ -110,7 +106,7 @@ impl Births {
 }
 
 /// Ids of a kind, as they are given out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ids {
     /// Before the first of them. `None`: it could not be asked.
     after: Option<u32>,

@@ -208,14 +208,12 @@ impl Sweeper {
                 }
                 break (ledger, after, files, view.cannot_see);
             }
-            (before, objects) = if remainder {
-                let mut watched = self.watch(after)?;
+            (before, objects, births) = if remainder {
+                let watched = self.watch(after)?;
                 ledger.note_moved(watched.moved());
-                births = Some(watched.births());
-                (watched.counts, watched.last)
+                (watched.counts, watched.last, Some(watched.births))
             } else {
-                births = None;
-                (Counts::new(&after), after)
+                (Counts::new(&after), after, None)
             };
             previous = Some(ledger);
         };

@@ -136,11 +136,8 @@ fn more_maps_than_can_be_read() {
     };
     // Whoever lists maps holds the one that he is at.
     let alone = |report: &Value| maps.iter().all(|&id| count(report, id) == 1);
-    let looks = std::iter::repeat_with(lastref::ls).take(20);
-    let report = looks
-        .into_iter()
-        .find(alone)
-        .expect("a look without others");
+    let mut looks = std::iter::repeat_with(lastref::ls).take(20);
+    let report = looks.find(alone).expect("a look without others");
     let of = |id| lastref::find(&report, Kind::Map, id).unwrap_or(&Value::Null);
     assert_eq!(of(maps[0])["unexplained"], 0, "{}", of(maps[0]));
     let last = of(maps[1]);

@@ -3,7 +3,7 @@
 use super::contradiction::contradiction;
 use super::queue::{Behind, blocked_by, may_be_blocked, queue_of};
 use super::{Judged, Reason};
-use crate::evidence::{Gc, Go, Mark, Owner, State};
+use crate::evidence::{Gc, Go, Mark, Owner, Queue, State};
 use libraries::{Library, OwnerType, Registers};
 use model::Verdict;
 
@@ -113,20 +113,23 @@ impl<'e> Look<'e> {
         queue_of(self.go, release.kind).map(|queue| queue.length)
     }
 
-    fn behind(&self) -> Option<Behind> {
+    /// Its queue, and how far it has come in it. Of a process that is paused, nothing moves, and that says nothing.
+    fn place(&self) -> Option<(&'e Queue, State)> {
         if self.go.paused.is_some() {
             return None;
         }
         let release = self.owner.release.as_ref()?;
-        blocked_by(queue_of(self.go, release.kind)?, release.state)
+        Some((queue_of(self.go, release.kind)?, release.state))
+    }
+
+    fn behind(&self) -> Option<Behind> {
+        let (queue, state) = self.place()?;
+        blocked_by(queue, state)
     }
 
     fn may_be_behind(&self) -> Option<Reason> {
-        if self.go.paused.is_some() {
-            return None;
-        }
-        let release = self.owner.release.as_ref()?;
-        may_be_blocked(queue_of(self.go, release.kind)?, release.state)
+        let (queue, state) = self.place()?;
+        may_be_blocked(queue, state)
     }
 
     /// What the table of libraries says of its type.
